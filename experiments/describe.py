@@ -1,0 +1,32 @@
+"""Says what a config describes, without training: the data, the network, the whole config.
+
+python experiments/describe.py configs/mnist_mlp.yaml
+"""
+
+import argparse
+
+from jaxnn import cli
+from jaxnn.config import build, load_config
+from jaxnn.network import summary
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="a YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
+    arguments = parser.parse_intermixed_args()
+    experiment = build(load_config(arguments.config, arguments.overrides))
+    dataset = experiment.dataset
+    splits = ", ".join(
+        f"{len(getattr(dataset, split).targets):,} {split}"
+        for split in ("train", "validation", "test")
+    )
+    print(f"data: {dataset.name}, {splits} examples, {len(dataset.classes)} classes\n")
+    print(summary(experiment.network, dataset.in_shape), "\n")
+    print(experiment.config.to_yaml(), end="")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,140 @@
+"""What a data set is: three splits of examples, their classes, and how inputs are normalized."""
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import jax
+
+Normalize = Literal["standard", "unit", "none"]
+"""How a loader chooses `Dataset.mean` and `Dataset.deviation`; see `normalization`."""
+
+Array = TypeVar("Array", np.ndarray, "jax.Array")
+
+_BLOCK = 1 << 20
+
+
+class Split(NamedTuple):
+    """Examples and their classes.
+
+    `len(split)` is that of the pair, 2; the number of examples is `len(split.targets)`.
+    """
+
+    inputs: np.ndarray
+    """(examples, *shape): uint8, as stored in the source. Images are (examples, H, W, channels)."""
+    targets: np.ndarray
+    """(examples,) int32: the number of each example's class."""
+
+
+class Dataset(NamedTuple):
+    """Training, validation and test examples of one classification task.
+
+    Inputs stay as small as they are stored; a network is given `(inputs - mean) / deviation`,
+    which `standardize` computes wherever the batch happens to live.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    """For choosing hyper-parameters; may be empty. Disjoint from `train` and `test`."""
+    test: Split
+    classes: tuple[str, ...]
+    """The name of each class: target `k` means `classes[k]`."""
+    mean: np.ndarray
+    """float32, in the units of the inputs, broadcastable to one example: () or (channels,)."""
+    deviation: np.ndarray
+    """Like `mean`; never 0."""
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """The shape of one example, without the batch axis: (H, W, channels) for images."""
+        return self.train.inputs.shape[1:]
+
+
+def standardize(inputs: Array, dataset: Dataset, dtype: Any = np.float32) -> Array:
+    """Return `(inputs - dataset.mean) / dataset.deviation`, what a network is given.
+
+    Works on NumPy arrays and, inside `jax.jit` too, on JAX arrays; the result is of the same kind.
+
+    Args:
+        inputs: (..., *dataset.in_shape), of any numeric dtype.
+        dataset: whose normalization to apply.
+        dtype: floating-point dtype of the result. A narrow one (bfloat16) is rounded to once, at
+            the end: the arithmetic is done in at least float32.
+    """
+    wide: Any = np.promote_types(dtype, np.float32)
+    mean = dataset.mean.astype(wide)
+    scale = np.reciprocal(dataset.deviation, dtype=np.float64).astype(wide)
+    result: Array = ((inputs.astype(wide) - mean) * scale).astype(dtype)
+    return result
+
+
+def hold_out(split: Split, validation: int) -> tuple[Split, Split]:
+    """Cut the last `validation` examples off a training split; nothing is copied or shuffled.
+
+    Args:
+        split: the examples to divide, in an order where the end is as good as any other part.
+        validation: how many examples to hold out; 0 gives an empty second split.
+
+    Returns:
+        The remaining training split and the validation split.
+
+    Raises:
+        ValueError: `validation` is negative, or leaves no example to train on.
+    """
+    examples = len(split.targets)
+    if not 0 <= validation < examples:
+        raise ValueError(
+            f"validation = {validation} examples cannot be held out of {examples} training "
+            f"examples: it must be between 0 and {examples - 1}"
+        )
+    kept = examples - validation
+    return (
+        Split(split.inputs[:kept], split.targets[:kept]),
+        Split(split.inputs[kept:], split.targets[kept:]),
+    )
+
+
+def normalization(
+    inputs: np.ndarray, normalize: Normalize, *, largest: int = 255
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose `Dataset.mean` and `Dataset.deviation` from training images.
+
+    Args:
+        inputs: (examples, H, W, channels) uint8, the training split and nothing else.
+        normalize: "standard": mean 0 and deviation 1 over all values of `inputs`, for each channel
+            where there are several; "unit": from 0..largest to 0..1; "none": as stored.
+        largest: the largest value that the source's pixels can have.
+
+    Returns:
+        Mean and deviation, float32: (channels,) for "standard" with several channels, else ().
+
+    Raises:
+        ValueError: `normalize` is none of the three.
+    """
+    if normalize == "standard":
+        channels = [_moments(inputs[..., c]) for c in range(inputs.shape[-1])]
+        # A channel that is constant has nothing to scale.
+        pairs = np.array([(m, d if d > 0 else 1) for m, d in channels], np.float32)
+        mean, deviation = pairs[0] if len(pairs) == 1 else pairs.T
+        return np.asarray(mean), np.asarray(deviation)
+    if normalize == "unit":
+        return np.array(0, np.float32), np.array(largest, np.float32)
+    if normalize == "none":
+        return np.array(0, np.float32), np.array(1, np.float32)
+    raise ValueError(f"normalize must be 'standard', 'unit' or 'none', not {normalize!r}")
+
+
+def _moments(values: np.ndarray) -> tuple[float, float]:
+    """Return mean and standard deviation of uint8 values.
+
+    Counting how often each of the 256 values occurs is exact, and needs little memory in blocks.
+    """
+    flat = values.reshape(-1)
+    counts = np.zeros(256, np.int64)
+    for start in range(0, flat.size, _BLOCK):
+        counts += np.bincount(flat[start : start + _BLOCK], minlength=256)
+    levels = np.arange(256)
+    mean = float(counts @ levels / flat.size)
+    return mean, float(np.sqrt(counts @ np.square(levels - mean) / flat.size))

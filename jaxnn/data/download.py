@@ -1,0 +1,157 @@
+"""Where data files are kept, and how one that is not there is fetched.
+
+A file counts as the right one if the SHA-256 of its uncompressed bytes is the published one: gzip
+headers differ from mirror to mirror, so any honest copy is accepted, and no mirror need be trusted.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+import platformdirs
+
+from jaxnn.data.files import DAMAGED, is_gzip, open_plain
+from jaxnn.errors import DataError
+
+_BLOCK = 1 << 20
+
+
+def data_folder() -> Path:
+    """Return the folder of all data: `$JAXNN_DATA`, else the platform's cache folder for jaxnn."""
+    chosen = os.environ.get("JAXNN_DATA")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("jaxnn")
+
+
+def fetch(
+    path: Path, *, length: int, sha256: str, urls: Sequence[str], timeout: float = 20.0
+) -> Path:
+    """Return the path of a verified data file, which is downloaded if it is not there.
+
+    A file that is there, plain or gzip, is verified and used; if it is not the right one it is left
+    alone, for its owner to delete. A download goes into a temporary file in the same folder, and is
+    renamed once it is complete and verified: whatever interrupts it, and however many processes
+    fetch at once, nobody ever sees a half-written file under the final name.
+
+    Args:
+        path: where the uncompressed file is expected; a compressed one has `.gz` added to its name.
+        length: bytes of the uncompressed file.
+        sha256: hexadecimal SHA-256 of the uncompressed file.
+        urls: where the file can be had, plain or gzip, in the order to try.
+        timeout: seconds that a server may take to connect, or be silent, before the next is tried.
+
+    Returns:
+        `path`, or `path` with `.gz` added.
+
+    Raises:
+        DataError: the file that is there is not the right one, no mirror could deliver it, or the
+            folder cannot be written.
+    """
+    compressed = path.with_name(path.name + ".gz")
+    for present in (path, compressed):
+        if os.path.exists(present):
+            if fault := _fault(present, length, sha256):
+                raise DataError(f"{present}: {fault}. Delete it to download it again")
+            return present
+
+    # Room for what gzip may add to incompressible bytes.
+    limit = length + length // 1000 + 4096
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    faults = []
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for url in urls:
+            fault = _download(url, partial, limit, timeout) or _fault(partial, length, sha256)
+            if fault is None:
+                return partial.replace(compressed if is_gzip(partial) else path)
+            faults.append(f"  {url}: {fault}")
+    except OSError as error:
+        raise DataError(
+            f"{path.parent}: cannot be written: {error.strerror}. Make room or give yourself "
+            "permission there, or set JAXNN_DATA to another folder"
+        ) from error
+    finally:
+        with suppress(OSError):  # it may never have been created, or have been renamed by now
+            partial.unlink()
+    raise DataError(
+        "\n".join([f"{path.name} could not be downloaded:", *faults])
+        + f"\nTry again later, or put the file, plain or gzip, into {path.parent} by hand "
+        f"({length} bytes uncompressed, SHA-256 {sha256})"
+    )
+
+
+def _fault(path: Path, length: int, sha256: str) -> str | None:
+    """Say what is wrong with a file; None if it is the right one."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with open_plain(path) as stream:
+            while block := stream.read(_BLOCK):
+                size += len(block)
+                if size > length:  # and so a small gzip file cannot keep us busy for long
+                    return f"expected {length} bytes uncompressed, found more"
+                digest.update(block)
+    except DAMAGED as error:
+        return f"expected a complete gzip file, found a truncated or damaged one ({error})"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if size != length:
+        return f"expected {length} bytes uncompressed, found {size}"
+    if digest.hexdigest() != sha256:
+        return f"expected SHA-256 {sha256} (uncompressed), found {digest.hexdigest()}"
+    return None
+
+
+def _download(url: str, path: Path, limit: int, timeout: float) -> str | None:
+    """Write what a server sends to `path`, through to the disk; say what went wrong, if it did."""
+    import httpx  # here, because who has the files never needs it
+
+    # The bytes are wanted as they are stored: no encoding on the way, and none undone (iter_raw).
+    request = httpx.stream(
+        "GET",
+        url,
+        headers={"Accept-Encoding": "identity"},
+        follow_redirects=True,
+        timeout=timeout,
+    )
+    try:
+        with path.open("wb") as file, request as response:
+            if not response.is_success:
+                return f"HTTP status {response.status_code} {response.reason_phrase}"
+            total = response.headers.get("Content-Length")
+            with _progress(url, int(total) if total else None) as advance:
+                for chunk in response.iter_raw():
+                    if file.tell() + len(chunk) > limit:
+                        return f"sent more than the {limit} bytes that the file can have"
+                    file.write(chunk)
+                    advance(len(chunk))
+            file.flush()
+            os.fsync(file.fileno())
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+@contextmanager
+def _progress(url: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a download on stderr: a bar on a terminal, else one line. Yields `advance(bytes)`."""
+    if not sys.stderr.isatty():
+        print(f"Downloading {url}", file=sys.stderr)
+        yield lambda count: None
+        return
+
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as progress:
+        task = progress.add_task(url.rpartition("/")[2], total=total)
+        yield lambda count: progress.advance(task, count)

@@ -1,0 +1,69 @@
+"""MNIST: 70,000 handwritten digits, the data set on which everything is tried first."""
+
+from jaxnn.data.dataset import Dataset, Normalize
+from jaxnn.data.download import data_folder, fetch
+from jaxnn.data.idx import idx
+
+_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+# In the order of idx's arguments: name, length and SHA-256 of the uncompressed file.
+_FILES = (
+    (
+        "train-images-idx3-ubyte",
+        47_040_016,
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    (
+        "train-labels-idx1-ubyte",
+        60_008,
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    (
+        "t10k-images-idx3-ubyte",
+        7_840_016,
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    (
+        "t10k-labels-idx1-ubyte",
+        10_008,
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+)
+
+
+def mnist(*, validation: int = 10_000, normalize: Normalize = "standard") -> Dataset:
+    """Load MNIST from the folder `mnist` in the data folder, downloading it (12 MB) if need be.
+
+    28x28 grey images of handwritten digits: 60,000 for training, of which the last `validation` are
+    held out, and the 10,000 of the official test set. The two were written by different people.
+
+    Args:
+        validation: how many training examples to hold out as the validation split.
+        normalize: "standard" (the training split has mean 0 and deviation 1), "unit" (value / 255)
+            or "none".
+
+    Returns:
+        The data set "mnist"; inputs (n, 28, 28, 1) uint8, 0 (background) to 255 (ink).
+
+    Raises:
+        DataError: a file is not the published one, or cannot be downloaded; see `fetch`.
+        ValueError: `validation` is not between 0 and 59,999, or `normalize` is unknown.
+
+    Source: the MNIST database of handwritten digits; Y. LeCun, L. Bottou, Y. Bengio and P. Haffner,
+    Gradient-based learning applied to document recognition, Proceedings of the IEEE 86, 1998.
+    """
+    folder = data_folder() / "mnist"
+    files = (
+        fetch(
+            folder / name,
+            length=length,
+            sha256=sha256,
+            urls=[f"{mirror}{name}.gz" for mirror in _MIRRORS],
+        )
+        for name, length, sha256 in _FILES
+    )
+    classes = [str(digit) for digit in range(10)]
+    dataset = idx(*files, validation=validation, classes=classes, normalize=normalize)
+    return dataset._replace(name="mnist")

@@ -1,0 +1,50 @@
+"""Dropout: noise that keeps units from relying on each other."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxnn.layers.layer import Layer, Shape, Tree
+
+
+def dropout(rate: float) -> Layer:
+    """Sets each element to 0 with probability ``rate`` in training; else does nothing.
+
+    What is kept is scaled by 1 / (1 - rate), so that the expectation of the output is the input
+    ("inverted" dropout). Any input shape. The mask of an example follows from its key alone, not
+    from the other examples of the batch: see ``Layer.forward``.
+
+    Source: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html.
+
+    Args:
+        rate: the probability of dropping an element, in [0, 1).
+
+    Raises:
+        ValueError: if ``rate`` is not in [0, 1); from ``forward``, in training without a key.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout: rate must be in [0, 1), got {rate}")
+
+    def init(key: Array, in_shape: Shape) -> tuple[Tree, Tree, Shape]:
+        return (), (), in_shape
+
+    def forward(
+        params: Tree, state: Tree, x: Array, *, train: bool = False, key: Array | None = None
+    ) -> tuple[Array, Tree, Tree]:
+        if not train or rate == 0:
+            return x, state, None
+        if key is None:
+            raise ValueError("dropout needs a key in training: forward(..., train=True, key=key)")
+        if key.ndim == 0:
+            key = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(x.shape[0]))
+        kept = jax.vmap(lambda k: jax.random.bernoulli(k, 1 - rate, x.shape[1:]))(key)
+        return _mask(x, kept), state, kept
+
+    def backward(params: Tree, residuals: Tree, dy: Array) -> tuple[Array, Tree]:
+        """dx = m dy / (1 - rate) with the mask m of ``forward``, since y = m x / (1 - rate)."""
+        return (dy if residuals is None else _mask(dy, residuals)), ()
+
+    def _mask(x: Array, kept: Array) -> Array:
+        return jnp.where(kept, x / (1 - rate), 0)
+
+    return Layer(init, forward, backward, "dropout", draws=True)

@@ -1,0 +1,108 @@
+"""The layer contract: a layer is three pure functions, and a network is a layer.
+
+Shapes leave out the batch axis; arrays carry it first. Images are NHWC.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import jax
+from jax import Array
+
+Shape: TypeAlias = tuple[int, ...]
+"""A shape without the batch axis."""
+
+Tree: TypeAlias = Any
+"""A pytree of arrays; ``()`` where there are none."""
+
+
+class Init(Protocol):
+    """Draws a layer's parameters: ``(key, in_shape) -> (params, state, out_shape)``."""
+
+    def __call__(self, key: Array, in_shape: Shape, /) -> tuple[Tree, Tree, Shape]: ...
+
+
+class Forward(Protocol):
+    """Computes a layer's output: ``(params, state, x, ...) -> (y, state, residuals)``."""
+
+    def __call__(
+        self,
+        params: Tree,
+        state: Tree,
+        x: Array,
+        /,
+        *,
+        train: bool = False,
+        key: Array | None = None,
+    ) -> tuple[Array, Tree, Tree]: ...
+
+
+class Backward(Protocol):
+    """Applies a layer's derivative: ``(params, residuals, dy) -> (dx, dparams)``."""
+
+    def __call__(self, params: Tree, residuals: Tree, dy: Array, /) -> tuple[Any, Tree]: ...
+
+
+class Layer(NamedTuple):
+    """Three pure functions and what a walk over the network needs to know of them.
+
+    Attributes:
+        init: ``(key, in_shape) -> (params, state, out_shape)``. ``params`` is what is trained,
+            ``state`` what is not (moving averages). Raises ValueError where ``in_shape`` does
+            not fit.
+        forward: ``(params, state, x, *, train=False, key=None) -> (y, state, residuals)``, with
+            ``x`` of shape (batch, *in_shape) and ``y`` of shape (batch, *out_shape).
+            ``residuals`` is what ``backward`` needs, the mode included. ``key`` is one typed
+            PRNG key, or one key for each example, shape (batch,).
+        backward: ``(params, residuals, dy) -> (dx, dparams)``: from the loss's gradient with
+            respect to ``y`` to those with respect to ``x`` and ``params``, of the same shapes
+            as these. ``dx`` is None where ``x`` is an array of integers.
+        name: what the layer is called in summaries and messages.
+        layers: what a combinator is made of; empty for a plain layer.
+        combine: makes the combinator again from other layers, ``combine(*layers)``; None for a
+            plain layer.
+        draws: whether ``forward`` needs ``key`` in training.
+    """
+
+    init: Init
+    forward: Forward
+    backward: Backward
+    name: str = ""
+    layers: "tuple[Layer, ...]" = ()
+    combine: "Callable[..., Layer] | None" = None
+    draws: bool = False
+
+
+def stateless(
+    init: Callable[[Array, Shape], tuple[Tree, Shape]],
+    forward: Callable[[Tree, Array], tuple[Array, Tree]],
+    backward: Backward,
+    name: str,
+) -> Layer:
+    """Makes a layer of functions that neither keep a state nor draw random numbers.
+
+    Args:
+        init: ``(key, in_shape) -> (params, out_shape)``.
+        forward: ``(params, x) -> (y, residuals)``.
+        backward: ``(params, residuals, dy) -> (dx, dparams)``.
+        name: what the layer is called.
+    """
+
+    def lifted_init(key: Array, in_shape: Shape) -> tuple[Tree, Tree, Shape]:
+        params, out_shape = init(key, in_shape)
+        return params, (), out_shape
+
+    def lifted_forward(
+        params: Tree, state: Tree, x: Array, *, train: bool = False, key: Array | None = None
+    ) -> tuple[Array, Tree, Tree]:
+        y, residuals = forward(params, x)
+        return y, state, residuals
+
+    return Layer(lifted_init, lifted_forward, backward, name)
+
+
+def split_key(key: Array, count: int) -> list[Array]:
+    """Splits a key, or each of a batch of keys, into ``count`` of the same shape."""
+    if key.ndim == 0:
+        return list(jax.random.split(key, count))
+    return list(jax.vmap(lambda k: jax.random.split(k, count), out_axes=1)(key))

@@ -1,0 +1,85 @@
+"""Loss and accuracy over a whole split."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import DTypeLike
+
+from jaxnn.data import Split
+from jaxnn.layers.layer import Layer, Tree
+from jaxnn.losses import Loss
+from jaxnn.network import cast
+from jaxnn.training.step import Prepare, is_correct
+
+
+class Evaluation(NamedTuple):
+    """How a network does on a split.
+
+    Attributes:
+        loss: the mean loss of an example.
+        accuracy: the fraction classified correctly.
+        examples: how many there were.
+    """
+
+    loss: float
+    accuracy: float
+    examples: int
+
+
+Evaluate = Callable[[Tree, Tree, Split], Evaluation]
+
+
+def make_evaluate(
+    network: Layer,
+    loss: Loss,
+    prepare: Prepare = lambda inputs: inputs,
+    dtype: DTypeLike | None = None,
+    batch_size: int = 1000,
+) -> Evaluate:
+    """Makes the function ``(params, state, split) -> Evaluation``.
+
+    Every example counts once: the last batch is padded to the size of the others with examples of
+    weight 0, so that all run the same program.
+
+    Args:
+        network: any layer, run in inference mode.
+        loss: a loss.
+        prepare: applied to each batch of inputs first.
+        dtype: the type to compute in; see ``loss_and_gradients``.
+        batch_size: the number of examples computed at a time.
+    """
+
+    @jax.jit
+    def evaluate_batch(
+        params: Tree, state: Tree, inputs: Array, targets: Array, weights: Array
+    ) -> tuple[Array, Array]:
+        x = prepare(inputs)
+        if dtype is not None:
+            params, x = cast((params, x), dtype)
+        outputs, _, _ = network.forward(params, state, x)
+        value, _ = loss(outputs, targets, weights)
+        correct = is_correct(outputs, targets)
+        correct = jnp.mean(correct.reshape(len(correct), -1), -1)
+        return value * weights.sum(), jnp.sum(correct * weights)
+
+    def evaluate(params: Tree, state: Tree, split: Split) -> Evaluation:
+        count = len(split.targets)
+        if not count:
+            raise ValueError("there is nothing to evaluate: the split is empty")
+        size = min(batch_size, count)
+        sums = []
+        for start in range(0, count, size):
+            rows = np.arange(start, start + size)
+            weights = (rows < count).astype(np.float32)
+            rows = np.minimum(rows, count - 1)
+            sums.append(
+                evaluate_batch(params, state, split.inputs[rows], split.targets[rows], weights)
+            )
+        total_loss, correct = np.sum(np.array(jax.device_get(sums), np.float64), axis=0)
+        return Evaluation(float(total_loss / count), float(correct / count), count)
+
+    return evaluate

@@ -1,0 +1,149 @@
+"""Training as an iterator."""
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from jaxnn.data import Dataset, standardize
+from jaxnn.layers.layer import Layer
+from jaxnn.losses import Loss
+from jaxnn.optimizers import Optimizer
+from jaxnn.training.evaluate import Evaluation, make_evaluate
+from jaxnn.training.step import Examples, TrainState, init_train_state, make_chunk
+
+
+class Report(NamedTuple):
+    """What ``fit`` yields after each chunk.
+
+    Attributes:
+        step: the number of steps taken since the start of training.
+        steps: the number of steps that training will have taken at its end.
+        epoch: the number of epochs completed, fractions included.
+        loss: the mean training loss over the steps of the chunk.
+        accuracy: the fraction of the chunk's examples classified correctly in training.
+        examples_per_second: the speed of the chunk.
+        train_seconds: time spent in chunks so far, compilation excluded.
+        compile_seconds: time spent compiling the chunk's program.
+        validation: on the validation split, at the end of an epoch; else None.
+        train_state: parameters and all else; valid until the next ``next()``.
+    """
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    accuracy: float
+    examples_per_second: float
+    train_seconds: float
+    compile_seconds: float
+    validation: Evaluation | None
+    train_state: TrainState
+
+
+def fit(
+    network: Layer,
+    loss: Loss,
+    optimizer: Optimizer,
+    dataset: Dataset,
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int = 0,
+    chunk_steps: int = 100,
+    dtype: DTypeLike | None = None,
+) -> Iterator[Report]:
+    """Trains a network, a chunk of steps at a time; to pause is to stop iterating.
+
+    Each epoch visits the training split once, in an order that is a function of ``seed`` and the
+    epoch. What does not fill a last batch is left out of the epoch; as the order changes, it is
+    other examples each time. The final parameters are a function of the arguments alone, bit for
+    bit on one kind of machine, and do not depend on ``chunk_steps``.
+
+    Args:
+        network: any layer.
+        loss: a loss.
+        optimizer: an optimizer of this library, or one from optax.
+        dataset: examples; they are normalized inside the compiled step.
+        batch_size: examples a step, at most those of the training split.
+        epochs: how often to visit each example.
+        seed: where everything random follows from.
+        chunk_steps: steps between two reports; a chunk ends with its epoch.
+        dtype: the type to compute in; see ``loss_and_gradients``.
+
+    Yields:
+        A ``Report`` after each chunk.
+
+    Raises:
+        ValueError: if a number is out of its range, or a layer does not fit its input.
+    """
+    for name, number in (("epochs", epochs), ("chunk_steps", chunk_steps)):
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, got {number}")
+    steps = steps_per_epoch(dataset, batch_size)
+
+    def prepare(inputs: jax.Array) -> jax.Array:
+        return standardize(inputs, dataset)
+
+    train_state = init_train_state(network, optimizer, dataset.in_shape, seed)
+    chunk = make_chunk(network, loss, optimizer, prepare, dtype)
+    evaluate = make_evaluate(network, loss, prepare, dtype)
+    examples = Examples(*map(jnp.asarray, dataset.train))
+    batches = epoch_batches(seed, 0, len(dataset.train.targets), batch_size)
+
+    # A chunk of no steps compiles the program and changes nothing.
+    started = time.perf_counter()
+    train_state, _ = jax.block_until_ready(chunk(train_state, examples, batches, 0, 0))
+    compile_seconds = time.perf_counter() - started
+
+    train_seconds = 0.0
+    for epoch in range(epochs):
+        batches = epoch_batches(seed, epoch, len(dataset.train.targets), batch_size)
+        for start in range(0, steps, chunk_steps):
+            count = min(chunk_steps, steps - start)
+            started = time.perf_counter()
+            train_state, totals = chunk(train_state, examples, batches, start, count)
+            total_loss, correct = jax.device_get(totals)
+            seconds = time.perf_counter() - started
+            train_seconds += seconds
+            validation = None
+            if start + count == steps and len(dataset.validation.targets):
+                validation = evaluate(train_state.params, train_state.state, dataset.validation)
+            seen = count * batch_size
+            yield Report(
+                step=epoch * steps + start + count,
+                steps=epochs * steps,
+                epoch=epoch + (start + count) / steps,
+                loss=float(total_loss) / count,
+                accuracy=int(correct) / (seen * int(np.prod(dataset.train.targets.shape[1:]))),
+                examples_per_second=seen / seconds,
+                train_seconds=train_seconds,
+                compile_seconds=compile_seconds,
+                validation=validation,
+                train_state=train_state,
+            )
+
+
+def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
+    """The number of full batches in the training split.
+
+    Raises:
+        ValueError: if there is not one.
+    """
+    examples = len(dataset.train.targets)
+    if not 1 <= batch_size <= examples:
+        raise ValueError(
+            f"batch_size must be between 1 and the {examples} training examples, got {batch_size}"
+        )
+    return examples // batch_size
+
+
+def epoch_batches(seed: int, epoch: int, examples: int, batch_size: int) -> jax.Array:
+    """Which examples each step of an epoch sees, (steps, batch_size) int32."""
+    order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(examples)
+    steps = examples // batch_size
+    return jnp.asarray(order[: steps * batch_size].reshape(steps, batch_size), jnp.int32)

@@ -1,0 +1,172 @@
+"""One training step, and many of them in one compiled program."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike, DTypeLike
+
+from jaxnn.layers.layer import Layer, Shape, Tree
+from jaxnn.losses import Loss
+from jaxnn.network import loss_and_gradients
+from jaxnn.optimizers import Optimizer, apply_updates
+
+
+class TrainState(NamedTuple):
+    """All that training changes, and the key that its randomness follows.
+
+    Attributes:
+        step: the number of steps taken, an int32 scalar.
+        params: the network's parameters.
+        state: the network's state.
+        optimizer_state: the optimizer's state, its hyper-parameters among it.
+        key: a typed PRNG key; never changes.
+    """
+
+    step: Array
+    params: Tree
+    state: Tree
+    optimizer_state: Tree
+    key: Array
+
+
+class Totals(NamedTuple):
+    """Sums over the steps of a chunk.
+
+    Attributes:
+        loss: the sum of the steps' losses, float32.
+        correct: the number of examples classified correctly, int32.
+    """
+
+    loss: Array
+    correct: Array
+
+
+class Examples(NamedTuple):
+    """Examples on the device.
+
+    Attributes:
+        inputs: (examples, *in_shape), as stored (uint8 for images).
+        targets: (examples, ...).
+    """
+
+    inputs: Array
+    targets: Array
+
+
+Prepare = Callable[[Array], Array]
+"""Turns a batch of inputs as stored into what the network takes (normalization)."""
+
+Chunk = Callable[[TrainState, Examples, Array, ArrayLike, ArrayLike], tuple[TrainState, Totals]]
+
+
+def init_train_state(
+    network: Layer, optimizer: Optimizer, in_shape: Shape, seed: int
+) -> TrainState:
+    """The state before the first step; everything random in a run follows from ``seed``.
+
+    Raises:
+        ValueError: if a layer does not fit its input; the layer is named.
+    """
+
+    @jax.jit
+    def init(key: Array) -> TrainState:
+        init_key, step_key = jax.random.split(key)
+        params, state, _ = network.init(init_key, in_shape)
+        step = jnp.zeros((), jnp.int32)
+        return TrainState(step, params, state, optimizer.init(params), step_key)
+
+    return init(jax.random.key(seed))
+
+
+def make_step(
+    network: Layer,
+    loss: Loss,
+    optimizer: Optimizer,
+    prepare: Prepare = lambda inputs: inputs,
+    dtype: DTypeLike | None = None,
+) -> Callable[[TrainState, Examples], tuple[TrainState, Totals]]:
+    """Makes the function ``(train_state, batch) -> (train_state, totals)``.
+
+    What a layer draws is a function of the key, the step and the example's position in the batch.
+
+    Args:
+        network: any layer.
+        loss: a loss.
+        optimizer: an optimizer of this library, or one from optax.
+        prepare: applied to the batch's inputs first.
+        dtype: the type to compute in; see ``loss_and_gradients``.
+    """
+
+    def step(train_state: TrainState, batch: Examples) -> tuple[TrainState, Totals]:
+        count, params, state, optimizer_state, key = train_state
+        keys = example_keys(key, count, len(batch.targets)) if network.draws else None
+        value, gradients, state, outputs = loss_and_gradients(
+            network,
+            loss,
+            params,
+            state,
+            prepare(batch.inputs),
+            batch.targets,
+            key=keys,
+            dtype=dtype,
+        )
+        updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
+        params = apply_updates(params, updates)
+        totals = Totals(value.astype(jnp.float32), jnp.sum(is_correct(outputs, batch.targets)))
+        return TrainState(count + 1, params, state, optimizer_state, key), totals
+
+    return step
+
+
+def make_chunk(
+    network: Layer,
+    loss: Loss,
+    optimizer: Optimizer,
+    prepare: Prepare = lambda inputs: inputs,
+    dtype: DTypeLike | None = None,
+) -> Chunk:
+    """Compiles many steps into one program, ``(train_state, examples, batches, start, count)``.
+
+    It takes the steps ``batches[start : start + count]``, where ``batches``, (steps, batch_size)
+    int32, says which examples each step sees, and returns the new state and the sums over these
+    steps. ``start`` and ``count`` are traced, so one program serves chunks of every length, and
+    cutting an epoch differently changes no bit of the result. The state given is donated.
+
+    The arguments are those of ``make_step``.
+    """
+    step = make_step(network, loss, optimizer, prepare, dtype)
+
+    def chunk(
+        train_state: TrainState, examples: Examples, batches: Array, start: Array, count: Array
+    ) -> tuple[TrainState, Totals]:
+        def body(i: Array, carry: tuple[TrainState, Totals]) -> tuple[TrainState, Totals]:
+            train_state, totals = carry
+            rows = lax.dynamic_index_in_dim(batches, start + i, keepdims=False)
+            train_state, new = step(train_state, jax.tree.map(lambda x: x[rows], examples))
+            return train_state, jax.tree.map(jnp.add, totals, new)
+
+        zero = Totals(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
+        return lax.fori_loop(0, count, body, (train_state, zero))
+
+    return jax.jit(chunk, donate_argnums=0)
+
+
+def example_keys(key: Array, step: Array, batch_size: int) -> Array:
+    """A key for each position in the batch of a step, (batch_size,)."""
+    step_key = jax.random.fold_in(key, step)
+    return jax.vmap(lambda i: jax.random.fold_in(step_key, i))(jnp.arange(batch_size))
+
+
+def is_correct(outputs: Array, targets: Array) -> Array:
+    """Whether the largest output is the target's, (batch, ...) bool.
+
+    Args:
+        outputs: (batch, ..., classes).
+        targets: class numbers (batch, ...), or one-hot rows of the shape of ``outputs``.
+    """
+    if targets.shape == outputs.shape:
+        targets = targets.argmax(-1)
+    return outputs.argmax(-1) == targets

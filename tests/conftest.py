@@ -1,0 +1,1 @@
+"""Makes the helpers beside this file (``oracles``) importable from every test."""
