@@ -1,12 +1,14 @@
 """Says what a config describes, without training: the data, the network, the whole config.
 
 python experiments/describe.py configs/mnist_mlp.yaml
+python experiments/describe.py --schema > config.schema.json
 """
 
 import argparse
+import json
 
 from jaxnn import cli
-from jaxnn.config import build, load_config
+from jaxnn.config import Config, build, load_config
 from jaxnn.network import summary
 
 
@@ -14,9 +16,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="a YAML file")
+    parser.add_argument("config", nargs="?", help="a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
+    parser.add_argument(
+        "--schema", action="store_true", help="the JSON Schema of all configs instead, for editors"
+    )
     arguments = parser.parse_intermixed_args()
+    if arguments.schema:
+        print(json.dumps(Config.model_json_schema(), indent=2))
+        return
+    if arguments.config is None:
+        parser.error("a config is needed")
     experiment = build(load_config(arguments.config, arguments.overrides))
     dataset = experiment.dataset
     splits = ", ".join(

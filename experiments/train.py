@@ -1,28 +1,55 @@
-"""Trains the network that a config describes and writes a run directory.
+"""Trains the network that a config describes, and writes a run directory.
 
 python experiments/train.py configs/mnist_mlp.yaml training.epochs=5
+python experiments/train.py --resume runs/mnist_mlp-20260101-120000 training.epochs=10
 """
 
 import argparse
 
 from jaxnn import cli
 from jaxnn.config import load_config
+from jaxnn.experiment import resume, train
 from jaxnn.network import summary
 from jaxnn.observe import console
-from jaxnn.runs import train
+from jaxnn.runs import CONFIG, new_run_path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="a YAML file, such as configs/digits_mlp.yaml")
+    parser.add_argument("config", nargs="?", help="a YAML file, such as configs/digits_mlp.yaml")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
     parser.add_argument("--run-dir", help="where to write; default runs/<config>-<timestamp>")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run that was interrupted")
+    parser.add_argument(
+        "--allow-changes", action="store_true", help="with --resume: another config is meant"
+    )
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files too")
     arguments = parser.parse_intermixed_args()
-    config = load_config(arguments.config, arguments.overrides)
+    overrides = arguments.overrides
+    if arguments.resume and arguments.config:  # there is no config to give: it is an override
+        overrides = [arguments.config, *overrides]
+    elif not arguments.config and not arguments.resume:
+        parser.error("a config is needed, such as configs/digits_mlp.yaml, or --resume RUN")
+
+    if arguments.resume:
+        path = arguments.resume
+        config = load_config(f"{path}/{CONFIG}", overrides)
+    else:
+        config = load_config(arguments.config, overrides)
+        path = arguments.run_dir or new_run_path(config)
     with console(config.training.epochs) as show:
-        run = train(config, arguments.run_dir, [show])
+        if arguments.resume:
+            run = resume(
+                path,
+                overrides,
+                [show],
+                tensorboard=arguments.tensorboard,
+                allow_changes=arguments.allow_changes,
+            )
+        else:
+            run = train(config, path, [show], tensorboard=arguments.tensorboard)
     result = run.summary
     print(summary(run.experiment.network, run.experiment.dataset.in_shape))
     print(

@@ -1,0 +1,118 @@
+"""Neural networks from scratch in JAX: every derivative written out by hand.
+
+A layer is three pure functions (``Layer``), and a network is a layer. What is used in every
+experiment is here; the rest lies in the modules: ``jaxnn.data``, ``initializers``, ``losses``,
+``optimizers``, ``schedules``, ``training``, and for whole experiments ``jaxnn.config``,
+``experiment`` and ``runs``.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from jaxnn import data, initializers, losses, optimizers, schedules, training
+from jaxnn.check import check_layer
+from jaxnn.layers import (
+    Layer,
+    dense,
+    dropout,
+    elu,
+    flatten,
+    gelu,
+    identity,
+    layer_norm,
+    leaky_relu,
+    log_softmax,
+    relu,
+    reshape,
+    rms_norm,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    stateless,
+    tanh,
+)
+from jaxnn.losses import (
+    hinge,
+    huber,
+    mean_squared_error,
+    quadratic,
+    sigmoid_binary_cross_entropy,
+    softmax_cross_entropy,
+)
+from jaxnn.network import (
+    describe,
+    loss_and_gradients,
+    map_layers,
+    parallel,
+    rematerialize,
+    serial,
+    shortcut,
+    summary,
+    trace,
+    walk,
+)
+from jaxnn.optimizers import adam, adamw, apply_updates, sgd
+from jaxnn.training import fit
+
+if TYPE_CHECKING:
+    from jaxnn.runs import load_run
+
+__all__ = [
+    "Layer",
+    "adam",
+    "adamw",
+    "apply_updates",
+    "check_layer",
+    "data",
+    "dense",
+    "describe",
+    "dropout",
+    "elu",
+    "fit",
+    "flatten",
+    "gelu",
+    "hinge",
+    "huber",
+    "identity",
+    "initializers",
+    "layer_norm",
+    "leaky_relu",
+    "load_run",
+    "log_softmax",
+    "loss_and_gradients",
+    "losses",
+    "map_layers",
+    "mean_squared_error",
+    "optimizers",
+    "parallel",
+    "quadratic",
+    "relu",
+    "rematerialize",
+    "reshape",
+    "rms_norm",
+    "schedules",
+    "serial",
+    "sgd",
+    "shortcut",
+    "sigmoid",
+    "sigmoid_binary_cross_entropy",
+    "silu",
+    "softmax",
+    "softmax_cross_entropy",
+    "softplus",
+    "stateless",
+    "summary",
+    "tanh",
+    "trace",
+    "training",
+    "walk",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Reading a run needs the parts of a whole experiment, which the functions above do not.
+    if name == "load_run":
+        from jaxnn.runs import load_run
+
+        return load_run
+    raise AttributeError(f"module 'jaxnn' has no attribute {name!r}")

@@ -106,12 +106,9 @@ def check_layer(
             return dparams, dx
 
         @jax.jit
-        def slope(arguments: tuple[Tree, Array], direction: tuple[Tree, Array]) -> Array:
-            def phi(h: float) -> Array:
-                moved = jax.tree.map(lambda a, v: a + (h * v).astype(a.dtype), arguments, direction)
-                return jnp.vdot(c, forward(*moved)[0])
-
-            return (phi(step) - phi(-step)) / (2 * step)
+        def phi(arguments: tuple[Tree, Array], direction: tuple[Tree, Array], h: float) -> Array:
+            moved = jax.tree.map(lambda a, v: a + (h * v).astype(a.dtype), arguments, direction)
+            return jnp.vdot(c, forward(*moved)[0])
 
         dparams, dx = gradients(params, x)
         problems += _compare("dparams", _shapes(params), _shapes(dparams))
@@ -129,9 +126,12 @@ def check_layer(
             analytic, numeric = [], []
             for _ in range(directions):
                 v = random.standard_normal(gradient.shape)
-                direction = structure.unflatten([*zeros[:number], v, *zeros[number + 1 :]])
+                direction = jax.tree.unflatten(
+                    structure, [*zeros[:number], v, *zeros[number + 1 :]]
+                )
                 analytic.append(np.vdot(gradient, v))
-                numeric.append(slope((params, x), direction))
+                ahead, behind = (phi((params, x), direction, h) for h in (step, -step))
+                numeric.append((ahead - behind) / (2 * step))
             return _relative_error(np.array(analytic), np.array(numeric))
 
         errors = {"input": error(len(zeros) - 1, dx)} if varied else {}

@@ -28,6 +28,7 @@ import inspect
 import io
 import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +38,16 @@ import jax
 import pydantic
 from jax.typing import DTypeLike
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import (
+    DEFAULT_REF_TEMPLATE,
+    CoreRef,
+    GenerateJsonSchema,
+    JsonSchemaMode,
+    JsonSchemaValue,
+)
 from pydantic_core import CoreSchema, core_schema
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from jaxnn import data, initializers, layers, losses, network, optimizers, schedules
 from jaxnn.data import Dataset
@@ -55,17 +63,34 @@ def _family(module: Any, *names: str) -> Family:
     return {name: getattr(module, name) for name in names}
 
 
-DATASETS = _family(data, "digits", "idx", "mnist")
+DATASETS = _family(data, "csv", "digits", "idx", "mnist", "npz")
 LAYERS = {
-    **_family(layers, "dense", "dropout", "flatten", "relu", "sigmoid", "tanh"),
-    **_family(network, "serial"),
+    **_family(
+        layers,
+        *("dense", "dropout", "flatten", "identity", "reshape", "layer_norm", "rms_norm"),
+        *("elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax"),
+        *("softplus", "tanh"),
+    ),
+    **_family(network, "parallel", "rematerialize", "serial", "shortcut"),
 }
-LOSSES = _family(losses, "mean_squared_error", "softmax_cross_entropy")
-INITIALIZERS = _family(initializers, "glorot", "he", "normal", "zeros")
-OPTIMIZERS = _family(
-    optimizers, "adam", "adamw", "add_decayed_weights", "chain", "clip_by_global_norm", "sgd"
+LOSSES = _family(
+    losses,
+    *("hinge", "huber", "mean_squared_error", "quadratic", "sigmoid_binary_cross_entropy"),
+    "softmax_cross_entropy",
 )
-SCHEDULES = _family(schedules, "constant", "cosine", "warmup_cosine")
+INITIALIZERS = _family(
+    initializers,
+    *("constant", "glorot", "he", "lecun", "nielsen", "nielsen_large", "normal", "orthogonal"),
+    "zeros",
+)
+OPTIMIZERS = _family(
+    optimizers,
+    *("accumulate", "adagrad", "adam", "adamw", "add_decayed_weights", "chain"),
+    *("clip_by_global_norm", "exponential_moving_average", "lion", "muon", "rmsprop", "sgd"),
+)
+SCHEDULES = _family(
+    schedules, "constant", "cosine", "exponential", "one_cycle", "piecewise", "warmup_cosine"
+)
 
 # Losses and initializers *are* functions, of arrays; the other names are functions that make one.
 _DIRECT = (LOSSES, INITIALIZERS)
@@ -90,9 +115,9 @@ class Call(NamedTuple):
         Raises:
             ConfigError: if it refuses its arguments; the message begins with ``path``.
         """
-        path = path if self.name == "serial" else f"{path}.{self.name}"
         if self.name not in self.family:
             return _import_layer(self.name, path)
+        path = path if self.name == "serial" else f"{path}.{self.name}"
         function = self.family[self.name]
         positional: list[Any] = []
         named: dict[str, Any] = {}
@@ -111,7 +136,8 @@ class Call(NamedTuple):
         try:
             return function(*positional, **named)
         except ValueError as error:
-            raise ConfigError(f"{path}: {error}") from error
+            message = str(error).removeprefix(f"{self.name}: ")
+            raise ConfigError(f"{path}: {message}") from error
 
     def plain(self) -> Any:
         """The call as YAML and JSON have it."""
@@ -142,7 +168,7 @@ def _map_calls(function: Callable[[Call], Any], argument: Any) -> Any:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -181,7 +207,7 @@ class _Of:
         if isinstance(value, Call):
             return value
         if family is SCHEDULES and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            return _NUMBER.validate_python(value)
         if family is LAYERS and isinstance(value, list):
             value = {"serial": {"layers": value}}
         if isinstance(value, str):
@@ -189,10 +215,10 @@ class _Of:
                 return Call(value, {}, family)
             value = {value: {}}
         if not isinstance(value, Mapping) or len(value) != 1:
-            many = isinstance(value, Mapping) and f"{len(value)}: {', '.join(map(str, value))}"
-            raise ValueError(
-                f"expected one {kind}, written 'name' or 'name: arguments', got {many or value!r}"
-            )
+            got = repr(value)
+            if isinstance(value, Mapping):
+                got = f"{len(value)}: {', '.join(map(str, value))}"
+            raise ValueError(f"expected one {kind}, written 'name' or 'name: arguments', got {got}")
         ((name, arguments),) = value.items()
         if name not in family:
             raise ValueError(_unknown(kind, name, family))
@@ -216,12 +242,24 @@ _INITIALIZER = _Of("initializer", INITIALIZERS)
 _OPTIMIZER = _Of("optimizer", OPTIMIZERS)
 _SCHEDULE = _Of("schedule", SCHEDULES)
 
-# What a signature's annotation means in a config.
+_Int = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+_Count = Annotated[int, Field(ge=1, lt=2**31)]
+_NUMBER: pydantic.TypeAdapter[float] = pydantic.TypeAdapter(
+    Annotated[float, Field(strict=True, allow_inf_nan=False)]
+)
+
+# What a signature's annotation means in a config: a call of a family, or a type that YAML has.
 _FIELDS: list[tuple[Any, _Of]] = [
     (Layer, _LAYER),
     (initializers.Initializer, _INITIALIZER),
     (Optimizer, _OPTIMIZER),
     (float | schedules.Schedule, _SCHEDULE),
+]
+_TYPES: list[tuple[Any, Any]] = [
+    (int, _Int),
+    (Sequence[int], list[_Int]),
+    (Sequence[float], list[float]),
+    (str | Path, str),
 ]
 
 
@@ -237,7 +275,9 @@ def _arguments_model(function: Callable[..., Any]) -> type[_Strict]:
         if direct and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue  # the arrays that it is a function of
         family = next((of for kind, of in _FIELDS if kind == annotation), None)
-        field = annotation if family is None else Annotated[Any, family]
+        field = next((type_ for kind, type_ in _TYPES if kind == annotation), annotation)
+        if family is not None:
+            field = Annotated[Any, family]
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             field, default = list[field], ()  # type: ignore[valid-type]
         if default is inspect.Parameter.empty:
@@ -245,7 +285,7 @@ def _arguments_model(function: Callable[..., Any]) -> type[_Strict]:
         elif family and callable(default):
             default = _default_call(default, family.family)
         if parameter.name == "steps" and function in SCHEDULES.values():
-            field, default = int | None, None
+            field, default = _Count | None, None
         fields[parameter.name] = (field, default)
     return pydantic.create_model(function.__name__, __base__=_Strict, **fields)
 
@@ -257,6 +297,57 @@ def _default_call(function: Callable[..., Any], family: Family) -> Call:
     return Call(name, {key: field.default for key, field in fields.items()}, family)
 
 
+class _Schema(GenerateJsonSchema):
+    """Writes the JSON Schema of calls: what ``_Of.parse`` accepts, from the same signatures."""
+
+    def generate(self, schema: CoreSchema, mode: JsonSchemaMode = "validation") -> JsonSchemaValue:
+        return {"$schema": self.schema_dialect, **super().generate(schema, mode)}
+
+    def encode_default(self, dft: Any) -> Any:
+        return super().encode_default(_map_calls(Call.plain, dft))
+
+    def function_plain_schema(
+        self, schema: core_schema.PlainValidatorFunctionSchema
+    ) -> JsonSchemaValue:
+        of = getattr(schema["function"]["function"], "__self__", None)
+        if not isinstance(of, _Of):
+            return super().function_plain_schema(schema)
+        name, reference = self.get_cache_defs_ref_schema(CoreRef(of.kind.replace(" ", "_")))
+        if name not in self.definitions:
+            self.definitions[name] = {}  # it is being written: a layer may be made of layers
+            self.definitions[name] = self._call(of, reference)
+        return reference
+
+    def _call(self, of: _Of, reference: JsonSchemaValue) -> JsonSchemaValue:
+        without, calls = [], {}
+        for name, function in of.family.items():
+            model = _arguments_model(function)
+            arguments = self.generate_inner(model.__pydantic_core_schema__)
+            forms = [arguments]
+            required = {key for key, field in model.model_fields.items() if field.is_required()}
+            if not required:
+                without.append(name)
+                forms.append({"type": "null"})
+            first = next(iter(model.model_fields), None)
+            if first is not None and required <= {first}:
+                whole = self.get_schema_from_definitions(arguments["$ref"]) or {}
+                # A mapping always gives arguments by name, even if the first one could be one.
+                forms.append({"allOf": [whole["properties"][first], {"not": {"type": "object"}}]})
+            calls[name] = {"description": _first_paragraph(function), "anyOf": forms}
+        one = {"additionalProperties": False, "minProperties": 1, "maxProperties": 1}
+        forms = [{"enum": without}, {"type": "object", "properties": calls, **one}]
+        if of.family is LAYERS:
+            forms.append({"type": "string", "pattern": ":"})
+            forms.append({"type": "array", "items": reference})
+        if of.family is SCHEDULES:
+            forms.append({"type": "number"})
+        return {"anyOf": forms}
+
+
+def _first_paragraph(function: Callable[..., Any]) -> str:
+    return " ".join((inspect.getdoc(function) or "").partition("\n\n")[0].split())
+
+
 class Training(_Strict):
     """How long and in which portions to train.
 
@@ -264,12 +355,22 @@ class Training(_Strict):
         epochs: how often each training example is seen.
         batch_size: examples a step.
         chunk_steps: steps between two reports; without effect on the result.
+        statistics_steps: steps between two looks into the layers, 0 for none; without effect on
+            the result.
+        patience: epochs without a better validation accuracy after which training ends, with the
+            best parameters; None to go on to the last epoch.
+        checkpoint_seconds: time between two checkpoints; there is one at each best epoch, too.
+        keep_checkpoints: how many to keep, besides the best.
         precision: the type to compute in; parameters are float32, or float64 with float64.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 10
-    batch_size: Annotated[int, Field(ge=1)] = 64
-    chunk_steps: Annotated[int, Field(ge=1)] = 100
+    epochs: _Count = 10
+    batch_size: _Count = 64
+    chunk_steps: _Count = 100
+    statistics_steps: Annotated[int, Field(ge=0)] = 100
+    patience: _Count | None = None
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
+    keep_checkpoints: _Count = 2
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
 
 
@@ -289,10 +390,22 @@ class Config(_Strict):
     name: Annotated[str, Field(pattern=r"^[\w.+-]+$")] = "experiment"
     data: Annotated[Call, _DATASET]
     model: Annotated[Call, _LAYER]
-    loss: Annotated[Call, _LOSS] = Call("softmax_cross_entropy", {}, LOSSES)
+    loss: Annotated[Call, _LOSS] = _default_call(losses.softmax_cross_entropy, LOSSES)
     optimizer: Annotated[Call, _OPTIMIZER]
     training: Training = Training()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @classmethod
+    def model_json_schema(
+        cls,
+        by_alias: bool | None = True,
+        ref_template: str = DEFAULT_REF_TEMPLATE,
+        schema_generator: type[GenerateJsonSchema] = _Schema,
+        mode: JsonSchemaMode = "validation",
+        **named: Any,
+    ) -> dict[str, Any]:
+        """The JSON Schema of a config, for editors: generated from the library's signatures."""
+        return super().model_json_schema(by_alias, ref_template, schema_generator, mode, **named)
 
     @property
     def dtype(self) -> DTypeLike | None:
@@ -368,6 +481,8 @@ def parse_config(values: Mapping[str, Any], source: str = "config") -> Config:
     """
     try:
         return Config.model_validate(values)
+    except RecursionError as error:
+        raise ConfigError(f"{source}: nested too deeply") from error
     except pydantic.ValidationError as error:
         lines = [f"{source}:"]
         for e in error.errors():
@@ -399,16 +514,26 @@ def build(config: Config) -> Experiment:
         steps = config.training.epochs * steps_per_epoch(dataset, config.training.batch_size)
     except ValueError as error:
         raise ConfigError(f"training: {error}") from error
+    if steps >= 2**31:
+        raise ConfigError(f"training: {steps} steps are too many; at most {2**31 - 1} are counted")
     config = config.with_steps(steps)
     try:
-        out_shape = network.describe(net, dataset.in_shape)[0].out_shape
+        rows = network.describe(net, dataset.in_shape)
     except ValueError as error:
         raise ConfigError(f"model: {error}") from error
-    if out_shape != (len(dataset.classes),):
+    if rows[0].out_shape != (len(dataset.classes),):
+        last = rows[-1].name
+        if rows[-1].path:
+            last = f"layer {'.'.join(map(str, rows[-1].path))} ({last})"
         raise ConfigError(
-            f"model: the last layer's output has shape {out_shape}, but {dataset.name} has "
+            f"model: the output of {last} has shape {rows[0].out_shape}, but {dataset.name} has "
             f"{len(dataset.classes)} classes: ({len(dataset.classes)},) is needed"
         )
+    try:
+        outputs = jax.ShapeDtypeStruct((1, *rows[0].out_shape), "float32")
+        jax.eval_shape(loss, outputs, dataset.train.targets[:1])
+    except ValueError as error:
+        raise ConfigError(f"loss.{config.loss.name}: {error}") from error
     return Experiment(config, dataset, net, loss, config.optimizer.build("optimizer"))
 
 
@@ -422,8 +547,14 @@ def _yaml() -> YAML:
 def _parse_yaml(text: str, source: str) -> Any:
     try:
         return _yaml().load(text)
-    except YAMLError as error:
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise ConfigError(f"{source}: not valid YAML: {error.problem}{place}") from error
+    except (YAMLError, ValueError) as error:  # such as 2020-13-01, which looks like a date
         raise ConfigError(f"{source}: not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{source}: nested too deeply") from error
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -438,10 +569,9 @@ def _override(values: dict[str, Any], override: str) -> None:
     for i, key in enumerate([*parents, last]):
         place = ".".join([*parents, last][:i])
         if isinstance(node, list):
-            if not key.isdigit() or int(key) >= len(node):
-                raise ConfigError(
-                    f"{override}: {place} is a list: a number from 0 to {len(node) - 1} must follow"
-                )
+            if not key.isdecimal() or int(key) >= len(node):
+                numbers = f"a number from 0 to {len(node) - 1} must follow" if node else "empty"
+                raise ConfigError(f"{override}: {place} is a list: {numbers}")
             index: Any = int(key)
         elif isinstance(node, dict):
             index = key
@@ -468,13 +598,29 @@ def _import_layer(path: str, place: str) -> Layer:
         sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(f"{place}: cannot import {module_name!r}: {error}") from error
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{place}: cannot import {module_name!r}: {error}; modules are looked for in the "
+            "working directory and among the installed packages"
+        ) from error
+    except Exception as error:
+        raise ConfigError(f"{place}: cannot import {module_name!r}: {_why(error)}") from error
     function = getattr(module, name, None)
     if not callable(function):
         functions = [n for n, f in vars(module).items() if inspect.isfunction(f)]
         raise ConfigError(f"{place}: {module_name}: {_unknown('function', name, functions)}")
-    layer = function()
+    try:
+        layer = function()
+    except Exception as error:
+        raise ConfigError(f"{place}: {path}() failed: {_why(error)}") from error
     if not isinstance(layer, Layer):
         raise ConfigError(f"{place}: expected a Layer from {path}(), got {type(layer).__name__}")
     return layer
+
+
+def _why(error: Exception) -> str:
+    """An error of the user's code, and the line of that code where it came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    user = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
+    place = f" ({user[0].filename}, line {user[0].lineno})" if user else ""
+    return f"{type(error).__name__}: {error}{place}"

@@ -1,5 +1,9 @@
 """The exceptions that jaxnn raises for mistakes of input."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class JaxnnError(Exception):
     """A mistake of input that the user can mend; scripts print it as one message, exit status 2."""
@@ -15,3 +19,12 @@ class ConfigError(JaxnnError):
 
 class RunError(JaxnnError):
     """A run cannot start or go on: its directory cannot be written, or what it left is unusable."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what can go wrong in writing a file of a run into a ``RunError`` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}") from error

@@ -15,7 +15,6 @@ from jax import Array
 Shape = tuple[int, ...]
 
 
-
 class Initializer(Protocol):
     """Draws an array: ``(key, shape) -> array``, float32, or float64 where JAX has it enabled."""
 

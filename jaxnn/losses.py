@@ -1,12 +1,15 @@
 """Losses: functions ``(outputs, targets, weights=None) -> (value, d_outputs)``.
 
-``outputs`` is (batch, ..., classes); targets are class numbers, (batch, ...) integers, or arrays
-of the shape of ``outputs``: one-hot rows, probabilities, or, where the loss allows it, any
+``outputs`` is (batch, ..., K); targets are class numbers, (batch, ...) integers in [0, K), or
+arrays of the shape of ``outputs``: one-hot rows, probabilities, or, where the loss allows it, any
 numbers. ``value`` is a scalar, the weighted mean over all but the last axis,
-L = Σₙ wₙ lₙ / Σₙ wₙ, with wₙ = 1 where ``weights`` is None; a weight of 0 leaves an example out.
-``d_outputs`` is ∂L/∂outputs, of the shape and type of ``outputs``.
+L = Σₙ wₙ lₙ / Σₙ wₙ, with wₙ = 1 where ``weights`` is None; a weight of 0 leaves an example out,
+and where all are 0, so is L. ``d_outputs`` is ∂L/∂outputs, of the shape and type of ``outputs``:
+each docstring derives ∂l/∂zₖ, to which the mean adds the factor wₙ / Σw.
 
-Values are computed in float32 at least.
+Values are computed in float32 at least. Options are keyword arguments:
+``functools.partial(softmax_cross_entropy, label_smoothing=0.1)`` is a loss too. Every loss raises
+ValueError where the shape or type of the targets does not fit the outputs.
 """
 
 from collections.abc import Callable
@@ -14,13 +17,17 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.layers.layer import Tree
+from jaxnn.layers.activations import logistic
 
 Loss = Callable[[Array, Array, Array | None], tuple[Array, Array]]
 
 
 def softmax_cross_entropy(
-    outputs: Array, targets: Array, weights: Array | None = None
+    outputs: Array,
+    targets: Array,
+    weights: Array | None = None,
+    *,
+    label_smoothing: float = 0.0,
 ) -> tuple[Array, Array]:
     """Cross-entropy of softmax(outputs), in nats.
 
@@ -29,16 +36,25 @@ def softmax_cross_entropy(
     no exponential overflows and the logarithm's argument is at least 1.
 
     Derivation: ∂(log pₖ)/∂zⱼ = δₖⱼ - pⱼ, so ∂l/∂zⱼ = pⱼ Σₖ tₖ - tⱼ, which is pⱼ - tⱼ where t sums
-    to 1; then the mean's factor wₙ / Σw.
+    to 1.
 
-    Source: Bishop 2006, "Pattern Recognition and Machine Learning", section 4.3.4.
+    Source: Bishop 2006, "Pattern Recognition and Machine Learning", section 4.3.4; label
+    smoothing, Szegedy et al. 2016, https://arxiv.org/abs/1512.00567, section 7.
 
     Args:
         outputs: logits, (batch, ..., classes), floating point.
         targets: class numbers (batch, ...), or probabilities of the shape of ``outputs``.
         weights: None, or broadcastable to ``outputs.shape[:-1]`` from the left, such as (batch,).
+        label_smoothing: ε in [0, 1]; (1 - ε) t + ε / classes takes the place of t.
+
+    Raises:
+        ValueError: if ``label_smoothing`` is not in [0, 1], or targets do not fit.
     """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
     z, t = _prepare(outputs, targets)
+    if label_smoothing:
+        t = (1 - label_smoothing) * t + label_smoothing / outputs.shape[-1]
     shifted = z - z.max(-1, keepdims=True)
     exponentials = jnp.exp(shifted)
     total = exponentials.sum(-1, keepdims=True)
@@ -47,23 +63,131 @@ def softmax_cross_entropy(
     return _mean(losses, gradients, weights, outputs)
 
 
+def sigmoid_binary_cross_entropy(
+    outputs: Array, targets: Array, weights: Array | None = None
+) -> tuple[Array, Array]:
+    """Cross-entropy of independent yes-or-no outputs σ(z), in nats, summed over the outputs.
+
+    With logits z and targets t in [0, 1], l = -Σₖ [tₖ log σ(zₖ) + (1 - tₖ) log(1 - σ(zₖ))]. Since
+    log σ(z) = z - log(1 + eᶻ) and log(1 - σ(z)) = -log(1 + eᶻ), each term is log(1 + eᶻ) - t z,
+    computed as max(z, 0) - t z + log(1 + e^-|z|), whose exponential cannot overflow. (PyTorch's
+    default takes the mean over the outputs instead of the sum.)
+
+    Derivation: the derivative of log(1 + eᶻ) is σ(z), so ∂l/∂zₖ = σ(zₖ) - tₖ: unlike that of the
+    squared error, it does not vanish where a unit is saturated and wrong.
+
+    Source: Nielsen 2015, http://neuralnetworksanddeeplearning.com/chap3.html, equation 63.
+
+    Args:
+        outputs: logits, (batch, ..., K), floating point.
+        targets: numbers in [0, 1] of the shape of ``outputs``; or class numbers (batch, ...), taken
+            as one-hot rows; or, where K = 1, 0 and 1 as integers (batch, ...).
+        weights: None, or broadcastable to ``outputs.shape[:-1]`` from the left, such as (batch,).
+    """
+    z, t = _prepare(outputs, targets)
+    losses = jnp.sum(jnp.maximum(z, 0) - t * z + jnp.log1p(jnp.exp(-jnp.abs(z))), -1)
+    return _mean(losses, logistic(z) - t, weights, outputs)
+
+
 def mean_squared_error(
     outputs: Array, targets: Array, weights: Array | None = None
 ) -> tuple[Array, Array]:
     """The mean over examples and outputs of (y - t)².
 
     Derivation: l = (1/K) Σₖ (yₖ - tₖ)² over the K outputs of an example, so
-    ∂l/∂yₖ = 2 (yₖ - tₖ) / K; then the mean's factor wₙ / Σw.
+    ∂l/∂yₖ = 2 (yₖ - tₖ) / K.
 
     Args:
         outputs: (batch, ..., K), floating point.
         targets: numbers of the shape of ``outputs``, or class numbers (batch, ...), taken as
-            one-hot rows.
+            one-hot rows; where K = 1, any integers (batch, ...).
         weights: None, or broadcastable to ``outputs.shape[:-1]`` from the left, such as (batch,).
     """
     y, t = _prepare(outputs, targets)
     error = y - t
     return _mean(jnp.mean(error**2, -1), 2 / outputs.shape[-1] * error, weights, outputs)
+
+
+def quadratic(outputs: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array]:
+    """Nielsen's quadratic cost, C = (1 / 2n) Σ ‖a - y‖² over n examples.
+
+    Derivation: l = ½ Σₖ (aₖ - yₖ)², so ∂l/∂aₖ = aₖ - yₖ. (It is K / 2 times the mean squared error,
+    for K outputs.)
+
+    Source: Nielsen 2015, http://neuralnetworksanddeeplearning.com/chap1.html, equation 6.
+
+    Args:
+        outputs: activations a, (batch, ..., K), floating point.
+        targets: y: numbers of the shape of ``outputs``, or class numbers (batch, ...), taken as
+            one-hot rows; where K = 1, any integers (batch, ...).
+        weights: None, or broadcastable to ``outputs.shape[:-1]`` from the left, such as (batch,).
+    """
+    a, y = _prepare(outputs, targets)
+    error = a - y
+    return _mean(0.5 * jnp.sum(error**2, -1), error, weights, outputs)
+
+
+def huber(
+    outputs: Array, targets: Array, weights: Array | None = None, *, delta: float = 1.0
+) -> tuple[Array, Array]:
+    """Squared error near the target, absolute error far from it; the mean over the outputs.
+
+    With e = y - t, each term is ½ e² where |e| ≤ δ and δ (|e| - ½ δ) beyond: outliers pull with a
+    bounded force.
+
+    Derivation: ∂l/∂yₖ = eₖ / K where |eₖ| ≤ δ and δ sign(eₖ) / K beyond: e clipped to [-δ, δ].
+
+    Source: Huber 1964, "Robust Estimation of a Location Parameter".
+
+    Args:
+        outputs: (batch, ..., K), floating point.
+        targets: numbers of the shape of ``outputs``, or class numbers (batch, ...), taken as
+            one-hot rows; where K = 1, any integers (batch, ...).
+        weights: None, or broadcastable to ``outputs.shape[:-1]`` from the left, such as (batch,).
+        delta: δ, above 0.
+
+    Raises:
+        ValueError: if ``delta`` is not positive, or targets do not fit.
+    """
+    if not delta > 0:
+        raise ValueError(f"huber: delta must be above 0, got {delta}")
+    y, t = _prepare(outputs, targets)
+    error = y - t
+    clipped = jnp.clip(error, -delta, delta)
+    losses = jnp.mean(clipped * (error - 0.5 * clipped), -1)
+    return _mean(losses, clipped / outputs.shape[-1], weights, outputs)
+
+
+def hinge(
+    outputs: Array, targets: Array, weights: Array | None = None, *, margin: float = 1.0
+) -> tuple[Array, Array]:
+    """Multi-class hinge loss: every wrong class's score has to stay below the right one's.
+
+    With scores z and the right class y, l = (1/K) Σ_{k ≠ y} max(0, Δ + zₖ - z_y): the form of
+    Weston and Watkins, divided by the number of classes K as PyTorch's ``MultiMarginLoss`` does.
+
+    Derivation: where wrong class k violates its margin, aₖ = 1/K, else 0; then ∂l/∂zₖ = aₖ for
+    k ≠ y, and ∂l/∂z_y = -Σₖ aₖ.
+
+    Source: Weston & Watkins 1999, "Support Vector Machines for Multi-Class Pattern Recognition".
+
+    Args:
+        outputs: scores, (batch, ..., K), floating point, K at least 2.
+        targets: class numbers (batch, ...), or one-hot rows of the shape of ``outputs``.
+        weights: None, or broadcastable to ``outputs.shape[:-1]`` from the left, such as (batch,).
+        margin: Δ.
+
+    Raises:
+        ValueError: if there is a single output, or targets do not fit.
+    """
+    classes = outputs.shape[-1]
+    if classes < 2:
+        raise ValueError("hinge needs an output for each of two or more classes, got one output")
+    z, t = _prepare(outputs, targets)
+    violation = (margin + z - jnp.sum(t * z, -1, keepdims=True)) * (1 - t)
+    a = jnp.where(violation > 0, 1 / classes, 0).astype(z.dtype)
+    losses = jnp.mean(jnp.maximum(violation, 0), -1)
+    return _mean(losses, a - t * a.sum(-1, keepdims=True), weights, outputs)
 
 
 def _prepare(outputs: Array, targets: Array) -> tuple[Array, Array]:
@@ -72,6 +196,8 @@ def _prepare(outputs: Array, targets: Array) -> tuple[Array, Array]:
     if targets.shape == outputs.shape:
         return y, targets.astype(y.dtype)
     if targets.shape == outputs.shape[:-1] and jnp.issubdtype(targets.dtype, jnp.integer):
+        if outputs.shape[-1] == 1:  # not a class number, but the number itself
+            return y, targets[..., None].astype(y.dtype)
         return y, (targets[..., None] == jnp.arange(outputs.shape[-1])).astype(y.dtype)
     raise ValueError(
         f"targets of shape {targets.shape} ({targets.dtype}) do not fit outputs of shape "
@@ -85,12 +211,9 @@ def _mean(
 ) -> tuple[Array, Array]:
     """The weighted mean of losses (batch, ...), and its gradient from those of each loss."""
     if weights is None:
-        factor: Tree = 1 / losses.size
-    else:
-        w = weights.astype(losses.dtype).reshape(
-            weights.shape + (1,) * (losses.ndim - weights.ndim)
-        )
-        w = jnp.broadcast_to(w, losses.shape)
-        factor = w / w.sum()
-    d_outputs = gradients * (factor if weights is None else factor[..., None])
-    return jnp.sum(losses * factor), d_outputs.astype(outputs.dtype)
+        return losses.mean(), (gradients / losses.size).astype(outputs.dtype)
+    w = weights.astype(losses.dtype).reshape(weights.shape + (1,) * (losses.ndim - weights.ndim))
+    w = jnp.broadcast_to(w, losses.shape)
+    total = w.sum()
+    w = w / jnp.where(total == 0, 1, total)
+    return jnp.sum(w * losses), (w[..., None] * gradients).astype(outputs.dtype)

@@ -1,38 +1,47 @@
-"""Run directories: a whole experiment carried out, written down, and read back.
+"""Run directories: what an experiment leaves, read back.
 
 ``runs/<config>-<timestamp>/`` holds ``config.yaml`` (complete: training it again gives the same
-numbers), ``metrics.jsonl`` (a report a line), ``model.safetensors`` and ``summary.json``.
+numbers), ``metrics.jsonl`` (a report a line), ``checkpoints/``, ``model.safetensors`` and
+``summary.json``. ``jaxnn.experiment`` writes them.
 """
 
 import datetime
 import json
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import safetensors
 import safetensors.numpy
+from jax.typing import ArrayLike
 
 from jaxnn.config import Config, Experiment, build, load_config
-from jaxnn.data import standardize
-from jaxnn.errors import RunError
-from jaxnn.layers.layer import Tree
-from jaxnn.network import count
-from jaxnn.observe import metrics
-from jaxnn.training import Evaluation, Report, fit, make_evaluate
+from jaxnn.data import Dataset, standardize
+from jaxnn.errors import RunError, writing
+from jaxnn.layers.layer import Layer, Tree
+from jaxnn.network import named_leaves
+from jaxnn.prediction import Predict, make_predict
+from jaxnn.training import Evaluation, make_evaluate
+from jaxnn.training.checkpoint import check_arrays, fill, write_atomically
 
-CONFIG, METRICS, MODEL, SUMMARY = (
+CONFIG, METRICS, CHECKPOINTS, MODEL, SUMMARY = (
     "config.yaml",
     "metrics.jsonl",
+    "checkpoints",
     "model.safetensors",
     "summary.json",
 )
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True)
+class Run:
     """A trained network and what it was made from.
 
     Attributes:
@@ -49,68 +58,53 @@ class Run(NamedTuple):
     state: Tree
     summary: dict[str, Any]
 
+    @property
+    def config(self) -> Config:
+        """The experiment's config."""
+        return self.experiment.config
 
-def train(
-    config: Config,
-    path: str | Path | None = None,
-    consumers: Sequence[Callable[[Report], None]] = (),
-) -> Run:
-    """Carries an experiment out and writes its run directory.
+    @property
+    def dataset(self) -> Dataset:
+        """The experiment's data."""
+        return self.experiment.dataset
 
-    Args:
-        config: the experiment.
-        path: the directory; by default ``runs/<config>-<timestamp>``. It must be new or empty.
-        consumers: called with each report.
+    @property
+    def network(self) -> Layer:
+        """The experiment's network."""
+        return self.experiment.network
 
-    Returns:
-        The run; its summary has the losses and accuracies at the end of training.
+    def predict(self, inputs: ArrayLike) -> np.ndarray:
+        """Says how probable each class is; see ``jaxnn.prediction.probabilities``.
 
-    Raises:
-        ConfigError: if the config does not make an experiment.
-        DataError: if the data are missing or damaged.
-        RunError: if the directory holds something, or cannot be written.
-    """
-    path = new_run_path(config) if path is None else Path(path)
-    _check_free(path)
-    experiment = build(config)
-    config = experiment.config
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        write_text(path / CONFIG, config.to_yaml())
-    except OSError as error:
-        raise RunError(f"{path}: cannot write the run directory: {error.strerror}") from error
+        Args:
+            inputs: (n, *dataset.in_shape), as the data set stores them: images as uint8. What
+                ``jaxnn.data.prepare`` makes of an image is one of them.
 
-    with metrics(path / METRICS) as write_metrics:
-        for report in _fit(experiment):
-            for consume in (write_metrics, *consumers):
-                consume(report)
+        Returns:
+            (n, classes) float32; each row sums to 1.
 
-    params, state = report.train_state.params, report.train_state.state
-    save_model(path / MODEL, params, state)
-    train_result = evaluate(experiment, params, state, "train")
-    test_result = evaluate(experiment, params, state, "test")
-    summary = {
-        "config": config.name,
-        "seed": config.seed,
-        "parameters": count(params),
-        "epochs": config.training.epochs,
-        "steps": report.step,
-        "train_loss": train_result.loss,
-        "train_accuracy": train_result.accuracy,
-        "test_loss": test_result.loss,
-        "test_accuracy": test_result.accuracy,
-        "train_seconds": report.train_seconds,
-        "compile_seconds": report.compile_seconds,
-        "examples_per_second": report.step * config.training.batch_size / report.train_seconds,
-        "device": jax.devices()[0].device_kind,
-        "jax_version": jax.__version__,
-        "git_commit": _git_commit(),
-    }
-    if report.validation is not None:
-        summary["validation_loss"] = report.validation.loss
-        summary["validation_accuracy"] = report.validation.accuracy
-    write_text(path / SUMMARY, json.dumps(summary, indent=2) + "\n")
-    return Run(path, experiment, params, state, summary)
+        Raises:
+            ValueError: if the inputs do not have that shape, or are floating-point numbers where
+                the data set stores integers: those would be normalized as if they were such.
+        """
+        inputs = np.asarray(inputs)
+        stored = self.dataset.train.inputs
+        if inputs.shape[1:] != stored.shape[1:] or inputs.ndim != stored.ndim:
+            raise ValueError(
+                f"predict: expected inputs of shape (n, {', '.join(map(str, stored.shape[1:]))}), "
+                f"got {inputs.shape}"
+            )
+        if not np.issubdtype(inputs.dtype, np.integer) and stored.dtype.kind in "iu":
+            raise ValueError(
+                f"predict: expected inputs as {self.dataset.name} stores them, {stored.dtype} and "
+                f"not yet normalized, got {inputs.dtype}"
+            )
+        return self._predict(self.params, self.state, inputs)
+
+    @cached_property
+    def _predict(self) -> Predict:
+        config, dataset, network, loss, _ = self.experiment
+        return make_predict(network, loss, _normalization(dataset), config.dtype)
 
 
 def load_run(path: str | Path) -> Run:
@@ -145,8 +139,13 @@ def evaluate(experiment: Experiment, params: Tree, state: Tree, split: str) -> E
     examples = getattr(dataset, split)
     if not len(examples.targets):
         raise RunError(f"{dataset.name}: the {split} split is empty")
-    run = make_evaluate(network, loss, lambda inputs: standardize(inputs, dataset), config.dtype)
+    run = make_evaluate(network, loss, _normalization(dataset), config.dtype)
     return run(params, state, examples)
+
+
+def _normalization(dataset: Dataset) -> Callable[[jax.Array], jax.Array]:
+    """What makes a batch of inputs as stored what the network takes."""
+    return lambda inputs: standardize(inputs, dataset, jnp.result_type(float))
 
 
 def save_model(path: Path, params: Tree, state: Tree) -> None:
@@ -156,8 +155,9 @@ def save_model(path: Path, params: Tree, state: Tree) -> None:
     1, counted from 0; the names of state begin with ``state.``. Layouts are those of the layers:
     dense weights (in, out), images HWIO.
     """
-    arrays = jax.device_get({**_named(params), **_named(state, "state.")})
-    write_bytes(path, safetensors.numpy.save(arrays, metadata={"format": "jaxnn"}))
+    arrays = jax.device_get({**named_leaves(params), **named_leaves(state, "state.")})
+    with writing(path):
+        write_atomically(path, safetensors.numpy.save(arrays, metadata={"format": "jaxnn"}))
 
 
 def load_model(path: Path, experiment: Experiment) -> tuple[Tree, Tree]:
@@ -174,19 +174,9 @@ def load_model(path: Path, experiment: Experiment) -> tuple[Tree, Tree]:
         arrays = safetensors.numpy.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise RunError(f"{path}: cannot read the model: {error}") from error
-    expected = {**_named(params), **_named(state, "state.")}
-    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
-    if shapes != {name: array.shape for name, array in expected.items()}:
-        wrong = sorted(set(shapes.items()) ^ {(n, a.shape) for n, a in expected.items()})
-        raise RunError(f"{path}: the arrays do not fit the config's network: {wrong}")
-
-    def filled(tree: Tree, prefix: str = "") -> Tree:
-        names = _named(tree, prefix)
-        return jax.tree.unflatten(
-            jax.tree.structure(tree), [jax.numpy.asarray(arrays[name]) for name in names]
-        )
-
-    return filled(params), filled(state, "state.")
+    expected = {**named_leaves(params), **named_leaves(state, "state.")}
+    check_arrays(arrays, expected, str(path))
+    return fill(params, arrays), fill(state, arrays, "state.")
 
 
 def new_run_path(config: Config) -> Path:
@@ -201,22 +191,21 @@ def new_run_path(config: Config) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all."""
-    write_bytes(path, text.encode())
+    """Writes a text file whole or not at all.
+
+    Raises:
+        RunError: if it cannot be written.
+    """
+    with writing(path):
+        write_atomically(path, text.encode())
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-
-
-def _check_free(path: Path) -> None:
+def check_free(path: Path) -> None:
+    """Raises RunError unless a run directory can be made at the path."""
     try:
         taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
     except OSError as error:
-        raise RunError(f"{path}: cannot use it as a run directory: {error.strerror}") from error
+        raise RunError(f"{path}: not usable as a run directory: {error.strerror}") from error
     if taken:
         raise RunError(f"{path}: exists and is not an empty directory; choose another --run-dir")
     parent = next(p for p in (path, *path.absolute().parents) if p.exists())
@@ -224,30 +213,7 @@ def _check_free(path: Path) -> None:
         raise RunError(f"{path}: cannot be created: {parent} is not a directory you can write to")
 
 
-def _fit(experiment: Experiment) -> Any:
-    config, dataset, network, loss, optimizer = experiment
-    return fit(
-        network,
-        loss,
-        optimizer,
-        dataset,
-        batch_size=config.training.batch_size,
-        epochs=config.training.epochs,
-        seed=config.seed,
-        chunk_steps=config.training.chunk_steps,
-        dtype=config.dtype,
-    )
-
-
-def _named(tree: Tree, prefix: str = "") -> dict[str, Any]:
-    """The leaves of a tree by their paths, in the tree's order."""
-    return {
-        prefix + jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
-
-
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """The commit of the package's checkout, "-dirty" if it has changes; None outside one."""
     package = Path(__file__).resolve().parent
 

@@ -1,4 +1,7 @@
-"""Learning-rate schedules: functions ``step -> learning rate``, with step = 0 for the first."""
+"""Learning-rate schedules: functions ``step -> learning rate``, with step = 0 for the first.
+
+``step`` is an integer, or an array of them for as many learning rates.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,7 +15,7 @@ Schedule = Callable[[Array], Array]
 
 def constant(value: float) -> Schedule:
     """The same learning rate at every step."""
-    return lambda step: jnp.full((), value)
+    return lambda step: jnp.full(jnp.shape(step), value, float)
 
 
 def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
@@ -28,12 +31,16 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
         ValueError: if the numbers of values and boundaries do not fit, or these do not rise.
     """
     if len(values) != len(boundaries) + 1:
-        raise ValueError(f"piecewise: {len(values)} values need one boundary fewer, got {boundaries}")
+        raise ValueError(
+            f"piecewise: {len(values)} values need {len(values) - 1} boundaries, got {boundaries}"
+        )
     if any(a >= b for a, b in pairwise(boundaries)):
         raise ValueError(f"piecewise: boundaries must rise, got {boundaries}")
 
     def schedule(step: Array) -> Array:
-        return jnp.asarray(values)[jnp.sum(step >= jnp.asarray(boundaries, jnp.int32))]
+        edges = jnp.asarray(boundaries, jnp.int32)
+        index = jnp.searchsorted(edges, step, side="right", method="compare_all")
+        return jnp.asarray(values, float)[index]
 
     return schedule
 
@@ -65,43 +72,8 @@ def exponential(
     return schedule
 
 
-def one_cycle(
-    peak: float,
-    steps: int,
-    *,
-    pct_start: float = 0.3,
-    div_factor: float = 25.0,
-    final_div_factor: float = 1e4,
-) -> Schedule:
-    """Up along half a cosine wave, then down along another: "super-convergence".
-
-    Source: Smith & Topin 2018, https://arxiv.org/abs/1708.07120; the names are PyTorch's.
-
-    Args:
-        peak: the largest learning rate.
-        steps: the number of steps in all, at least 1.
-        pct_start: the share of them that goes upward, in [0, 1).
-        div_factor: the learning rate begins at ``peak / div_factor``.
-        final_div_factor: it ends at ``peak / div_factor / final_div_factor``.
-
-    Raises:
-        ValueError: if ``steps`` or ``pct_start`` is out of its range.
-    """
-    if steps < 1:
-        raise ValueError(f"one_cycle: steps must be at least 1, got {steps}")
-    if not 0 <= pct_start < 1:
-        raise ValueError(f"one_cycle: pct_start must be in [0, 1), got {pct_start}")
-    top = int(pct_start * steps)
-    initial = peak / div_factor
-    down = _half_wave(peak, initial / final_div_factor, top, steps)
-    if not top:
-        return down
-    up = _half_wave(initial, peak, 0, top)
-    return lambda step: jnp.where(step < top, up(step), down(step))
-
-
 def cosine(peak: float, steps: int, *, final: float = 0.0) -> Schedule:
-    """From ``peak`` along half a cosine wave to ``final`` at ``steps``, and ``final`` from there on.
+    """From ``peak`` along half a cosine wave to ``final`` at ``steps``, and that from there on.
 
     Source: Loshchilov & Hutter 2017, "SGDR", https://arxiv.org/abs/1608.03983.
 
@@ -142,6 +114,45 @@ def warmup_cosine(
         return decay
     slope = (peak - initial) / warmup
     return lambda step: jnp.where(step < warmup, initial + slope * step, decay(step))
+
+
+def one_cycle(
+    peak: float,
+    steps: int,
+    *,
+    pct_start: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+) -> Schedule:
+    """Up along half a cosine wave, then down along another: "super-convergence".
+
+    Source: Smith & Topin 2018, https://arxiv.org/abs/1708.07120; the names are PyTorch's.
+
+    Args:
+        peak: the largest learning rate.
+        steps: the number of steps in all, at least 1.
+        pct_start: the share of them that goes upward, in [0, 1).
+        div_factor: the learning rate begins at ``peak / div_factor``.
+        final_div_factor: it ends at ``peak / div_factor / final_div_factor``.
+
+    Raises:
+        ValueError: if ``steps`` or ``pct_start`` is out of its range, or a factor not positive.
+    """
+    if steps < 1:
+        raise ValueError(f"one_cycle: steps must be at least 1, got {steps}")
+    if not (div_factor > 0 and final_div_factor > 0):
+        raise ValueError(
+            f"one_cycle: factors must be above 0, got {div_factor} and {final_div_factor}"
+        )
+    if not 0 <= pct_start < 1:
+        raise ValueError(f"one_cycle: pct_start must be in [0, 1), got {pct_start}")
+    top = int(pct_start * steps)
+    initial = peak / div_factor
+    down = _half_wave(peak, initial / final_div_factor, top, steps)
+    if not top:
+        return down
+    up = _half_wave(initial, peak, 0, top)
+    return lambda step: jnp.where(step < top, up(step), down(step))
 
 
 def _half_wave(first: float, last: float, begin: int, end: int) -> Schedule:

@@ -2,21 +2,36 @@
 
 from jaxnn.data.dataset import Dataset, Normalize, Split, hold_out, normalization, standardize
 from jaxnn.data.digits import digits
+from jaxnn.data.division import divide, spread
 from jaxnn.data.download import data_folder, fetch
 from jaxnn.data.idx import idx, read_idx
 from jaxnn.data.mnist import mnist
+from jaxnn.data.npz import npz
+from jaxnn.data.preparation import find_ink, prepare, read_image
+from jaxnn.data.statistics import Statistics, statistics, summary
+from jaxnn.data.tables import csv
 
 __all__ = [
     "Dataset",
     "Normalize",
     "Split",
+    "Statistics",
+    "csv",
     "data_folder",
     "digits",
+    "divide",
     "fetch",
+    "find_ink",
     "hold_out",
     "idx",
     "mnist",
     "normalization",
+    "npz",
+    "prepare",
     "read_idx",
+    "read_image",
+    "spread",
     "standardize",
+    "statistics",
+    "summary",
 ]

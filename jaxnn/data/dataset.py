@@ -1,5 +1,6 @@
 """What a data set is: three splits of examples, their classes, and how inputs are normalized."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -22,7 +23,10 @@ class Split(NamedTuple):
     """
 
     inputs: np.ndarray
-    """(examples, *shape): uint8, as stored in the source. Images are (examples, H, W, channels)."""
+    """(examples, *shape), as stored in the source: uint8, or float32 in tables and arrays.
+
+    Images are (examples, H, W, channels).
+    """
     targets: np.ndarray
     """(examples,) int32: the number of each example's class."""
 
@@ -45,6 +49,8 @@ class Dataset(NamedTuple):
     """float32, in the units of the inputs, broadcastable to one example: () or (channels,)."""
     deviation: np.ndarray
     """Like `mean`; never 0."""
+    prepare: Callable[[np.ndarray], np.ndarray] | None = None
+    """How an image of any size becomes an example, if in a way of its own; see `prepare`."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:
@@ -99,10 +105,11 @@ def hold_out(split: Split, validation: int) -> tuple[Split, Split]:
 def normalization(
     inputs: np.ndarray, normalize: Normalize, *, largest: int = 255
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Choose `Dataset.mean` and `Dataset.deviation` from training images.
+    """Choose `Dataset.mean` and `Dataset.deviation` from training examples.
 
     Args:
-        inputs: (examples, H, W, channels) uint8, the training split and nothing else.
+        inputs: (examples, ..., channels), the training split and nothing else: images, or a table,
+            whose columns are then the channels.
         normalize: "standard": mean 0 and deviation 1 over all values of `inputs`, for each channel
             where there are several; "unit": from 0..largest to 0..1; "none": as stored.
         largest: the largest value that the source's pixels can have.
@@ -111,7 +118,7 @@ def normalization(
         Mean and deviation, float32: (channels,) for "standard" with several channels, else ().
 
     Raises:
-        ValueError: `normalize` is none of the three.
+        ValueError: `normalize` is none of the three, or "unit" for inputs that are not uint8.
     """
     if normalize == "standard":
         channels = [_moments(inputs[..., c]) for c in range(inputs.shape[-1])]
@@ -120,6 +127,8 @@ def normalization(
         mean, deviation = pairs[0] if len(pairs) == 1 else pairs.T
         return np.asarray(mean), np.asarray(deviation)
     if normalize == "unit":
+        if inputs.dtype != np.uint8:
+            raise ValueError(f"normalize: 'unit' is for images of type uint8, not {inputs.dtype}")
         return np.array(0, np.float32), np.array(largest, np.float32)
     if normalize == "none":
         return np.array(0, np.float32), np.array(1, np.float32)
@@ -127,10 +136,12 @@ def normalization(
 
 
 def _moments(values: np.ndarray) -> tuple[float, float]:
-    """Return mean and standard deviation of uint8 values.
-
-    Counting how often each of the 256 values occurs is exact, and needs little memory in blocks.
-    """
+    """Return mean and standard deviation; exactly 0 where all values are equal."""
+    if values.dtype != np.uint8:
+        if (values == values.flat[0]).all():
+            return float(values.flat[0]), 0.0
+        return float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+    # Counting how often each of the 256 values occurs is exact, and needs little memory in blocks.
     flat = values.reshape(-1)
     counts = np.zeros(256, np.int64)
     for start in range(0, flat.size, _BLOCK):

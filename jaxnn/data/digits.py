@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxnn.data.dataset import Dataset, Normalize, Split, normalization
+from jaxnn.data.preparation import as_digits
 
 _TRAIN, _VALIDATION = 1297, 200
 
@@ -43,4 +44,6 @@ def digits(*, normalize: Normalize = "standard") -> Dataset:
     train, validation, test = map(Split, np.split(inputs, bounds), np.split(targets, bounds))
     mean, deviation = normalization(train.inputs, normalize, largest=16)
     classes = tuple(str(digit) for digit in range(10))
-    return Dataset("digits", train, validation, test, classes, mean, deviation)
+    return Dataset(
+        "digits", train, validation, test, classes, mean, deviation, prepare=as_digits
+    )

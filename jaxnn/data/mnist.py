@@ -3,6 +3,7 @@
 from jaxnn.data.dataset import Dataset, Normalize
 from jaxnn.data.download import data_folder, fetch
 from jaxnn.data.idx import idx
+from jaxnn.data.preparation import as_mnist
 
 _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -66,4 +67,4 @@ def mnist(*, validation: int = 10_000, normalize: Normalize = "standard") -> Dat
     )
     classes = [str(digit) for digit in range(10)]
     dataset = idx(*files, validation=validation, classes=classes, normalize=normalize)
-    return dataset._replace(name="mnist")
+    return dataset._replace(name="mnist", prepare=as_mnist)

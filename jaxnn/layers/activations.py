@@ -89,6 +89,7 @@ def tanh() -> Layer:
 
     return _activation("tanh", forward, backward)
 
+
 def leaky_relu(negative_slope: float = 0.01) -> Layer:
     """y = x where x > 0, else α x, so that no unit stops learning.
 
@@ -200,14 +201,14 @@ def gelu(*, approximate: bool = False) -> Layer:
 
 
 def _gelu_tanh() -> Layer:
-    a, b = math.sqrt(2 / math.pi), 0.044715
+    a, b = math.sqrt(2 / math.pi), 0.044715  # u = a (x + b x³)
 
     def forward(x: Array) -> tuple[Array, Tree]:
         t = jnp.tanh(a * (x + b * x * x * x))
         return 0.5 * x * (1 + t), (x, t)
 
     def backward(residuals: Tree, dy: Array) -> Array:
-        """dx = dy · (½ (1 + t) + ½ x (1 - t²) u′), with t = tanh(u) and u′ = √(2/π) (1 + 3 b x²)."""
+        """dx = dy · (½ (1 + t) + ½ x (1 - t²) u′), t = tanh(u) and u′ = √(2/π) (1 + 3 b x²)."""
         x, t = residuals
         slope = a * (1 + 3 * b * x * x)
         return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
@@ -233,7 +234,7 @@ def softmax() -> Layer:
         return p, p
 
     def backward(p: Tree, dy: Array) -> Array:
-        """dx = p ⊙ (dy - ⟨dy, p⟩) for each row: dxⱼ = Σₖ dyₖ ∂pₖ/∂xⱼ and ∂pₖ/∂xⱼ = pₖ (δₖⱼ - pⱼ)."""
+        """dx = p (dy - ⟨dy, p⟩) for each row: dxⱼ = Σₖ dyₖ ∂pₖ/∂xⱼ with ∂pₖ/∂xⱼ = pₖ (δₖⱼ - pⱼ)."""
         return p * (dy - jnp.sum(dy * p, -1, keepdims=True))
 
     return _activation("softmax", forward, backward, axes=1)

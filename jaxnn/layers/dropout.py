@@ -36,7 +36,7 @@ def dropout(rate: float) -> Layer:
         if key is None:
             raise ValueError("dropout needs a key in training: forward(..., train=True, key=key)")
         if key.ndim == 0:
-            key = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(x.shape[0]))
+            key = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(len(x)))
         kept = jax.vmap(lambda k: jax.random.bernoulli(k, 1 - rate, x.shape[1:]))(key)
         return _mask(x, kept), state, kept
 

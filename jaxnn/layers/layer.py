@@ -58,7 +58,8 @@ class Layer(NamedTuple):
             respect to ``y`` to those with respect to ``x`` and ``params``, of the same shapes
             as these. ``dx`` is None where ``x`` is an array of integers.
         name: what the layer is called in summaries and messages.
-        layers: what a combinator is made of; empty for a plain layer.
+        layers: what a combinator is made of; empty for a plain layer. A combinator's params and
+            state are tuples with an entry for each: the path to a layer leads to its parameters.
         combine: makes the combinator again from other layers, ``combine(*layers)``; None for a
             plain layer.
         draws: whether ``forward`` needs ``key`` in training.

@@ -1,6 +1,8 @@
 """Consumers of the reports that ``fit`` yields: each is a function called with every report."""
 
 from jaxnn.observe.console import console
-from jaxnn.observe.metrics import metrics
+from jaxnn.observe.health import health
+from jaxnn.observe.metrics import metrics, to_json
+from jaxnn.observe.tensorboard import tensorboard
 
-__all__ = ["console", "metrics"]
+__all__ = ["console", "health", "metrics", "tensorboard", "to_json"]

@@ -1,7 +1,15 @@
 """Training: a step, a chunk of steps in one compiled program, an iterator over chunks."""
 
+from jaxnn.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from jaxnn.training.diagnosis import Diagnosis, DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, make_evaluate
 from jaxnn.training.fit import Report, epoch_batches, fit, steps_per_epoch
+from jaxnn.training.statistics import LayerStatistics, Statistics, make_statistics
 from jaxnn.training.step import (
     Examples,
     Totals,
@@ -12,16 +20,26 @@ from jaxnn.training.step import (
 )
 
 __all__ = [
+    "Checkpoint",
+    "Diagnosis",
+    "DivergedError",
     "Evaluation",
     "Examples",
+    "LayerStatistics",
     "Report",
+    "Statistics",
     "Totals",
     "TrainState",
+    "diagnose",
     "epoch_batches",
     "fit",
     "init_train_state",
+    "load_checkpoint",
     "make_chunk",
     "make_evaluate",
+    "make_statistics",
     "make_step",
+    "prune_checkpoints",
+    "save_checkpoint",
     "steps_per_epoch",
 ]

@@ -10,10 +10,12 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxnn.data import Dataset, standardize
-from jaxnn.layers.layer import Layer
+from jaxnn.layers.layer import Layer, Tree
 from jaxnn.losses import Loss
 from jaxnn.optimizers import Optimizer
+from jaxnn.training.diagnosis import DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, make_evaluate
+from jaxnn.training.statistics import Statistics, make_statistics
 from jaxnn.training.step import Examples, TrainState, init_train_state, make_chunk
 
 
@@ -30,7 +32,9 @@ class Report(NamedTuple):
         train_seconds: time spent in chunks so far, compilation excluded.
         compile_seconds: time spent compiling the chunk's program.
         validation: on the validation split, at the end of an epoch; else None.
-        train_state: parameters and all else; valid until the next ``next()``.
+        statistics: of each layer in the chunk's last step, where they were due; else None.
+        train_state: parameters and all else.
+        warnings: sentences on the run's health; ``fit`` has none to say.
     """
 
     step: int
@@ -42,7 +46,9 @@ class Report(NamedTuple):
     train_seconds: float
     compile_seconds: float
     validation: Evaluation | None
+    statistics: Statistics | None
     train_state: TrainState
+    warnings: tuple[str, ...] = ()
 
 
 def fit(
@@ -55,7 +61,9 @@ def fit(
     epochs: int,
     seed: int = 0,
     chunk_steps: int = 100,
+    statistics_steps: int = 0,
     dtype: DTypeLike | None = None,
+    start: TrainState | None = None,
 ) -> Iterator[Report]:
     """Trains a network, a chunk of steps at a time; to pause is to stop iterating.
 
@@ -73,13 +81,17 @@ def fit(
         epochs: how often to visit each example.
         seed: where everything random follows from.
         chunk_steps: steps between two reports; a chunk ends with its epoch.
+        statistics_steps: the least number of steps between two reports with statistics; 0 for
+            none. They do not change the result.
         dtype: the type to compute in; see ``loss_and_gradients``.
+        start: a state to go on from, within an epoch too; by default, that of step 0.
 
     Yields:
         A ``Report`` after each chunk.
 
     Raises:
         ValueError: if a number is out of its range, or a layer does not fit its input.
+        DivergedError: if the loss or, at the end, a parameter is not finite.
     """
     for name, number in (("epochs", epochs), ("chunk_steps", chunk_steps)):
         if number < 1:
@@ -87,45 +99,75 @@ def fit(
     steps = steps_per_epoch(dataset, batch_size)
 
     def prepare(inputs: jax.Array) -> jax.Array:
-        return standardize(inputs, dataset)
+        return standardize(inputs, dataset, jnp.result_type(float))
 
-    train_state = init_train_state(network, optimizer, dataset.in_shape, seed)
-    chunk = make_chunk(network, loss, optimizer, prepare, dtype)
+    parts = (network, loss, optimizer, prepare, dtype)
+    chunk = make_chunk(*parts)
+    statistics = make_statistics(*parts)
     evaluate = make_evaluate(network, loss, prepare, dtype)
     examples = Examples(*map(jnp.asarray, dataset.train))
-    batches = epoch_batches(seed, 0, len(dataset.train.targets), batch_size)
+    train_state = init_train_state(network, optimizer, dataset.in_shape, seed)
+    if start is not None:
+        train_state = start
+    begin = int(train_state.step)
+    batches = epoch_batches(seed, begin // steps, len(dataset.train.targets), batch_size)
 
     # A chunk of no steps compiles the program and changes nothing.
     started = time.perf_counter()
     train_state, _ = jax.block_until_ready(chunk(train_state, examples, batches, 0, 0))
+    if statistics_steps:
+        statistics(train_state, _batch(examples, batches, 0))
     compile_seconds = time.perf_counter() - started
 
     train_seconds = 0.0
-    for epoch in range(epochs):
+    for epoch in range(begin // steps, epochs):
         batches = epoch_batches(seed, epoch, len(dataset.train.targets), batch_size)
-        for start in range(0, steps, chunk_steps):
-            count = min(chunk_steps, steps - start)
+        position = max(begin - epoch * steps, 0)
+        while position < steps:
+            # Chunks end at multiples of chunk_steps, wherever training was taken up.
+            count = min(chunk_steps - position % chunk_steps, steps - position)
+            step = epoch * steps + position + count
+            before = train_state
+
             started = time.perf_counter()
-            train_state, totals = chunk(train_state, examples, batches, start, count)
+            train_state, totals = chunk(before, examples, batches, position, count)
+            observed = None
+            if statistics_steps and step // statistics_steps > (step - count) // statistics_steps:
+                observed = statistics(train_state, _batch(examples, batches, position + count - 1))
             total_loss, correct = jax.device_get(totals)
             seconds = time.perf_counter() - started
+
             train_seconds += seconds
+            ended = step == epochs * steps
+            if not np.isfinite(total_loss) or (ended and not _finite(train_state.params)):
+                taken = batches[position : position + count]
+                raise DivergedError(step, diagnose(*parts, before, examples, taken))
+            position += count
             validation = None
-            if start + count == steps and len(dataset.validation.targets):
+            if position == steps and len(dataset.validation.targets):
                 validation = evaluate(train_state.params, train_state.state, dataset.validation)
             seen = count * batch_size
             yield Report(
-                step=epoch * steps + start + count,
+                step=step,
                 steps=epochs * steps,
-                epoch=epoch + (start + count) / steps,
+                epoch=epoch + position / steps,
                 loss=float(total_loss) / count,
                 accuracy=int(correct) / (seen * int(np.prod(dataset.train.targets.shape[1:]))),
                 examples_per_second=seen / seconds,
                 train_seconds=train_seconds,
                 compile_seconds=compile_seconds,
                 validation=validation,
+                statistics=observed,
                 train_state=train_state,
             )
+
+
+def _batch(examples: Examples, batches: jax.Array, step: int) -> Examples:
+    return jax.tree.map(lambda x: x[batches[step]], examples)
+
+
+def _finite(tree: Tree) -> bool:
+    return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(tree))
 
 
 def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:

@@ -1,0 +1,185 @@
+"""Times jaxnn beside its peers, each pair in one run: same network, same initial weights, same
+order of the batches, same precision, compilation apart, both warmed up.
+
+    python experiments/benchmark.py mlp --json mlp.json
+
+A ratio is the peer's time over ours, the median over the pairs: above 1, jaxnn is faster.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from peers import jax_grad, numpy_book
+from peers.problem import Epoch, Problem, Weights
+
+from jaxnn import cli
+from jaxnn.data import mnist
+from jaxnn.errors import JaxnnError
+from jaxnn.layers import Layer, dense, relu, sigmoid
+from jaxnn.losses import quadratic, softmax_cross_entropy
+from jaxnn.network import serial
+from jaxnn.optimizers import sgd
+from jaxnn.training import Examples, TrainState, epoch_batches, init_train_state, make_chunk
+
+Peers = dict[str, Callable[[Problem], Epoch]]
+Row = dict[str, Any]
+
+
+def mlp(pairs: int) -> Iterator[Row]:
+    """One epoch of MNIST (60,000 examples) with fully connected networks."""
+    peers = {"matrix products alone": jax_grad.products, "jax.grad": jax_grad.autodiff, **_torch()}
+    small = _problem((784, 128, 10), 64, "relu", "softmax_cross_entropy", 0.01, 0.9)
+    yield from _compare("mlp", "784-128-10, batch 64", small, peers, pairs)
+    del peers["PyTorch, compiled"]
+    wide = _problem((784, 1024, 1024, 10), 128, "relu", "softmax_cross_entropy", 0.01, 0.9)
+    yield from _compare("mlp", "784-1024-1024-10, batch 128", wide, peers, max(3, pairs // 3))
+    book = _problem((784, 30, 10), 10, "sigmoid", "quadratic", 3.0, 0.0)
+    peers = {
+        "NumPy, per example": numpy_book.per_example,
+        "PyTorch, eager": peers["PyTorch, eager"],
+    }
+    yield from _compare("mlp", "784-30-10, batch 10", book, peers, max(3, pairs // 3))
+
+
+BENCHMARKS = {"mlp": mlp}
+
+
+def _problem(
+    sizes: tuple[int, ...],
+    batch_size: int,
+    activation: str,
+    loss: str,
+    learning_rate: float,
+    momentum: float,
+) -> Problem:
+    dataset = mnist(validation=0)
+    network = _network(sizes, activation, loss)
+    state = init_train_state(network, sgd(0.0), (sizes[0],), seed=0)
+    return Problem(
+        sizes,
+        activation,
+        loss,
+        dataset.train.inputs.reshape(-1, sizes[0]),
+        dataset.train.targets,
+        np.array(epoch_batches(0, 0, len(dataset.train.targets), batch_size)),
+        _weights(state),
+        learning_rate,
+        momentum,
+    )
+
+
+def _network(sizes: tuple[int, ...], activation: str, loss: str) -> Layer:
+    make = {"relu": relu, "sigmoid": sigmoid}[activation]
+    layers = [layer for units in sizes[1:] for layer in (dense(units), make())]
+    return serial(*(layers if loss == "quadratic" else layers[:-1]))
+
+
+def _weights(state: TrainState) -> Weights:
+    """The dense layers' weights, copied: the state may be donated later."""
+    layers = [params for params in state.params if params]
+    return [(np.array(params["weight"]), np.array(params["bias"])) for params in layers]
+
+
+def ours(problem: Problem) -> Epoch:
+    """jaxnn: the chunk program that ``fit`` runs, over a whole epoch."""
+    network = _network(problem.sizes, problem.activation, problem.loss)
+    loss = {"softmax_cross_entropy": softmax_cross_entropy, "quadratic": quadratic}[problem.loss]
+    optimizer = sgd(problem.learning_rate, momentum=problem.momentum)
+    chunk = make_chunk(network, loss, optimizer, lambda x: x.astype(jnp.float32) * (1 / 255))
+    examples = Examples(jnp.asarray(problem.images), jnp.asarray(problem.labels))
+    batches = jnp.asarray(problem.batches)
+
+    def run() -> tuple[float, Weights]:
+        # As in _problem: the seed gives the weights that the peers are handed.
+        state = init_train_state(network, optimizer, problem.images.shape[1:], seed=0)
+        jax.block_until_ready(state.params)
+        started = time.perf_counter()
+        state, totals = chunk(state, examples, batches, 0, len(batches))
+        float(totals.loss)
+        return time.perf_counter() - started, _weights(state)
+
+    return run
+
+
+def _torch() -> Peers:
+    try:
+        from peers import pytorch
+    except ModuleNotFoundError as error:
+        raise JaxnnError(
+            f"the benchmark needs {error.name}: install the extra, pip install '.[bench]'"
+        ) from error
+    return {"PyTorch, eager": pytorch.eager, "PyTorch, compiled": pytorch.compiled}
+
+
+def _compare(
+    benchmark: str, case: str, problem: Problem, peers: Peers, pairs: int
+) -> Iterator[Row]:
+    run_ours = ours(problem)
+    _, expected = run_ours()
+    for name, peer in peers.items():
+        run_peer = peer(problem)
+        _, found = run_peer()  # warms up, compiles, and shows that it is the same training
+        _check_same(f"{case}: {name}", problem.weights, expected, found)
+        times = [(run_ours()[0], run_peer()[0]) for _ in range(pairs)]
+        yield {
+            "benchmark": benchmark,
+            "case": case,
+            "peer": name,
+            "ours_seconds": statistics.median(a for a, _ in times),
+            "peer_seconds": statistics.median(b for _, b in times),
+            "ratio": statistics.median(b / a for a, b in times),
+        }
+
+
+def _check_same(what: str, start: Weights, ours: Weights | None, peers: Weights | None) -> None:
+    """Raises unless both moved the weights to the same place, but for rounding on the way."""
+    if ours is None or peers is None:
+        return
+    for (w0, _), (w1, _), (w2, _) in zip(start, ours, peers, strict=True):
+        difference = np.linalg.norm(w2 - w1) / np.linalg.norm(w1 - w0)
+        if not difference < 0.05:
+            raise JaxnnError(f"{what} trains something else: weights differ by {difference:.1%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", choices=sorted(BENCHMARKS), help="what to time")
+    parser.add_argument("--json", metavar="FILE", help="write the figures here too")
+    parser.add_argument("--pairs", type=int, default=9, help="pairs of runs each (default 9)")
+    arguments = parser.parse_args()
+    if arguments.pairs < 1:
+        parser.error("--pairs must be at least 1")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}, "
+        f"JAX {jax.__version__}, medians of {arguments.pairs} pairs or a third of it"
+    )
+    print(f"{'case':<28}{'peer':<24}{'ours s':>9}{'peer s':>9}{'ratio':>8}")
+    rows = []
+    for row in BENCHMARKS[arguments.name](arguments.pairs):
+        rows.append(row)
+        print(
+            f"{row['case']:<28}{row['peer']:<24}{row['ours_seconds']:>9.3f}"
+            f"{row['peer_seconds']:>9.3f}{row['ratio']:>8.2f}",
+            flush=True,
+        )
+    if arguments.json:
+        try:
+            Path(arguments.json).write_text(json.dumps(rows, indent=2) + "\n")
+        except OSError as error:
+            raise JaxnnError(f"{arguments.json}: cannot write: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    cli.run(main)

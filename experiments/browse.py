@@ -1,0 +1,68 @@
+"""Shows the examples of a data set: a labelled contact sheet, and statistics.
+
+python experiments/browse.py configs/mnist_mlp.yaml --split test --class 7 --page 2
+"""
+
+import argparse
+import difflib
+
+import numpy as np
+
+from jaxnn import cli
+from jaxnn.config import load_config
+from jaxnn.data import statistics, summary
+from jaxnn.errors import JaxnnError
+from jaxnn.plots import COLUMNS, contact_sheet, save
+
+PER_PAGE = 8 * COLUMNS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="a YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="train")
+    parser.add_argument("--class", dest="class_name", metavar="NAME", help="only this class")
+    parser.add_argument("--page", type=int, default=1, metavar="N", help="from 1")
+    parser.add_argument("--output", default="browse.png", metavar="FILE.png")
+    arguments = parser.parse_intermixed_args()
+    dataset = load_config(arguments.config, arguments.overrides).data.build("data")
+    print(summary(dataset))
+
+    if len(dataset.in_shape) != 3 or dataset.in_shape[-1] not in (1, 3):
+        raise JaxnnError(
+            f"{dataset.name}: examples of shape {dataset.in_shape} are no images "
+            "(height, width, 1 or 3): there is no contact sheet of them"
+        )
+    split = getattr(dataset, arguments.split)
+    chosen, what = np.arange(len(split.targets)), f"{arguments.split} split"
+    if (name := arguments.class_name) is not None:
+        if name not in dataset.classes:
+            near = difflib.get_close_matches(name, dataset.classes, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise JaxnnError(
+                f"--class: unknown class {name!r}; {hint}classes: {', '.join(dataset.classes)}"
+            )
+        chosen = np.flatnonzero(split.targets == dataset.classes.index(name))
+        what += f", class {name}"
+    pages = -(-len(chosen) // PER_PAGE)
+    if not 1 <= arguments.page <= pages:
+        there = f"pages 1 to {pages}" if pages else "no examples"
+        raise JaxnnError(f"--page: there is no page {arguments.page}: {what} has {there}")
+
+    shown = chosen[(arguments.page - 1) * PER_PAGE : arguments.page * PER_PAGE]
+    captions = [(dataset.classes[split.targets[i]], str(i)) for i in shown]
+    values = statistics(dataset.train.inputs)
+    limits = (min(values.lowest, 0), values.highest)
+    heading = f"{dataset.name}: {what}, page {arguments.page} of {pages}"
+    save(
+        contact_sheet(split.inputs[shown], captions, limits=limits, heading=heading),
+        arguments.output,
+    )
+    print(f"\n{heading}: {arguments.output}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

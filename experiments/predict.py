@@ -1,0 +1,90 @@
+"""Says what a trained network takes images for: PNG, JPEG and others, of any size.
+
+python experiments/predict.py runs/mnist_mlp-20260101-120000 seven.jpg --show seen.png
+
+Each image is prepared as the data set's examples were; for digits that means: found, be it dark on
+light or light on dark, cut out, scaled and centered.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from jaxnn import cli
+from jaxnn.data import prepare, read_image, statistics
+from jaxnn.errors import DataError
+from jaxnn.plots import contact_sheet, save
+from jaxnn.prediction import UNSURE
+from jaxnn.runs import Run, load_run
+
+BAR = 30
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", help="a run directory")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
+    parser.add_argument(
+        "--top", type=int, default=3, metavar="K", help="tell the K most probable classes"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--show", metavar="FILE.png", help="draw what the network is given")
+    arguments = parser.parse_args()
+    if arguments.top < 1:
+        parser.error("--top must be at least 1")
+    run = load_run(arguments.run)
+    inputs = np.stack([prepared(path, run) for path in arguments.images])
+    probabilities = run.predict(inputs)
+    order = np.argsort(-probabilities, kind="stable")[:, : arguments.top]
+
+    records = [
+        {
+            "image": path,
+            "predictions": [
+                {"class": run.dataset.classes[k], "probability": float(row[k])} for k in best
+            ],
+            "unsure": bool(row.max() < UNSURE),
+        }
+        for path, row, best in zip(arguments.images, probabilities, order, strict=True)
+    ]
+    if arguments.json:
+        print(json.dumps(records, indent=2))
+    else:
+        width = max(len(name) for name in run.dataset.classes)
+        for path, row, best in zip(arguments.images, probabilities, order, strict=True):
+            print(path)
+            for k in best:
+                print(f"  {run.dataset.classes[k]:<{width}}  {row[k]:>7.2%}  {bar(row[k])}".rstrip())
+            if row.max() < UNSURE:
+                print(f"  unsure: no class has a probability of {UNSURE:.0%} or more")
+    if arguments.show:
+        captions = [
+            (run.dataset.classes[best[0]], f"{row[best[0]]:.1%}")
+            for row, best in zip(probabilities, order, strict=True)
+        ]
+        values = statistics(run.dataset.train.inputs)
+        limits = (min(values.lowest, 0), values.highest)
+        save(contact_sheet(inputs, captions, columns=8, limits=limits), arguments.show)
+
+
+def prepared(path: str, run: Run) -> np.ndarray:
+    """The example that an image file becomes."""
+    image = read_image(Path(path))
+    try:
+        return prepare(image, run.dataset)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def bar(share: float) -> str:
+    """A bar, in steps of an eighth of a letter."""
+    whole, eighths = divmod(round(8 * BAR * share), 8)
+    return "█" * whole + " ▏▎▍▌▋▊▉"[eighths].strip()
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,374 @@
+"""An experiment carried out: training with everything that makes a run trustworthy.
+
+A run can be killed at any moment. What it needs to go on lies in ``checkpoints/``; ``resume``
+takes it up inside an epoch and ends with the same bits as if nothing had happened.
+"""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+
+from jaxnn.config import Config, Experiment, build, load_config
+from jaxnn.errors import JaxnnError, RunError, writing
+from jaxnn.network import count
+from jaxnn.observe import health, metrics, to_json
+from jaxnn.observe import tensorboard as event_files
+from jaxnn.observe.metrics import cut
+from jaxnn.optimizers import hyperparameters, set_hyperparameters
+from jaxnn.runs import (
+    CHECKPOINTS,
+    CONFIG,
+    METRICS,
+    MODEL,
+    SUMMARY,
+    Run,
+    check_free,
+    evaluate,
+    git_commit,
+    new_run_path,
+    save_model,
+    write_text,
+)
+from jaxnn.training import (
+    Report,
+    TrainState,
+    fit,
+    init_train_state,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+
+Consumer = Callable[[Report], None]
+
+# What may change when a run is taken up again: nothing here changes what a step computes.
+_HARMLESS = {
+    "name",
+    "training.epochs",
+    "training.chunk_steps",
+    "training.statistics_steps",
+    "training.patience",
+    "training.checkpoint_seconds",
+    "training.keep_checkpoints",
+}
+
+
+class StoppedError(JaxnnError):
+    """Training was asked to stop, by Ctrl-C or SIGTERM, and has saved where it is.
+
+    Attributes:
+        signal: the number of the signal.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.signal = number
+
+
+def train(
+    config: Config,
+    path: str | Path | None = None,
+    consumers: Sequence[Consumer] = (),
+    *,
+    tensorboard: bool = False,
+) -> Run:
+    """Carries an experiment out and writes its run directory.
+
+    Args:
+        config: the experiment.
+        path: the directory; by default ``runs/<config>-<timestamp>``. It must be new or empty.
+        consumers: called with each report.
+        tensorboard: whether to write TensorBoard's event files into the directory too.
+
+    Returns:
+        The run; its summary has the losses and accuracies at the end of training.
+
+    Raises:
+        ConfigError: if the config does not make an experiment.
+        DataError: if the data are missing or damaged.
+        RunError: if the directory holds something, or cannot be written.
+        DivergedError: if training came to numbers that are not finite.
+        StoppedError: after Ctrl-C or SIGTERM.
+    """
+    path = new_run_path(config) if path is None else Path(path)
+    check_free(path)
+    experiment = build(config)
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    write_text(path / CONFIG, experiment.config.to_yaml())
+    start = _initial_state(experiment)
+    info: dict[str, Any] = {
+        "best": None,
+        "stopped_early": False,
+        "train_seconds": 0.0,
+        "compile_seconds": 0.0,
+        "warnings": [],
+    }
+    with writing(path / CHECKPOINTS):
+        save_checkpoint(path / CHECKPOINTS, start, info)
+    final, info = _carry_out(path, experiment, start, info, consumers, tensorboard)
+    return _finish(path, experiment, final, info)
+
+
+def resume(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    consumers: Sequence[Consumer] = (),
+    *,
+    tensorboard: bool = False,
+    allow_changes: bool = False,
+    tell: Callable[[str], None] = print,
+) -> Run:
+    """Takes a run up from its newest checkpoint, within an epoch too.
+
+    Metrics that were written after the checkpoint are cut off first. The parameters at the end are
+    those of a run that was never interrupted, to the last bit.
+
+    Args:
+        path: the run directory.
+        overrides: changes to its config, ``"key.path=value"``. More epochs are allowed: a schedule
+            keeps its horizon.
+        consumers: called with each report.
+        tensorboard: whether to write TensorBoard's event files too.
+        allow_changes: whether changes that make another training of it are allowed too.
+        tell: called with a sentence on each damaged checkpoint that was passed over.
+
+    Raises:
+        ConfigError: if the changed config does not make an experiment.
+        DataError: if the data are missing or damaged.
+        RunError: if there is no run or no checkpoint to go on from, the run has ended, or a change
+            is not allowed; the message says what differs.
+        DivergedError: if training came to numbers that are not finite.
+        StoppedError: after Ctrl-C or SIGTERM.
+    """
+    path = Path(path)
+    if not (path / CONFIG).is_file():
+        raise RunError(f"{path}: not a run directory: there is no {CONFIG}")
+    before, config = load_config(path / CONFIG), load_config(path / CONFIG, overrides)
+    changes = differences(before.model_dump(), config.model_dump())
+    refused = [key for key in changes if key not in _HARMLESS]
+    if refused and not allow_changes:
+        listed = "".join(
+            f"\n  {key}: {old!r} in the run, now {new!r}"
+            for key, (old, new) in changes.items()
+            if key in refused
+        )
+        raise RunError(
+            f"{path}: this would not be the same training:{listed}\n"
+            "To go on all the same, add --allow-changes; else start a new run"
+        )
+    experiment = build(config)
+    checkpoint = load_checkpoint(path / CHECKPOINTS, lambda: _initial_state(experiment))
+    for problem in checkpoint.problems:
+        tell(f"{problem}; using that of step {int(checkpoint.train_state.step)}")
+    start = checkpoint.train_state
+    if any(key.startswith("optimizer.") for key in changes):
+        fresh = experiment.optimizer.init(start.params)
+        values = hyperparameters(fresh)
+        start = start._replace(optimizer_state=set_hyperparameters(start.optimizer_state, **values))
+    info = checkpoint.info
+    step, steps = int(start.step), _total_steps(experiment)
+    ended = step >= steps or (info["stopped_early"] and not changes)
+    if ended and (path / SUMMARY).is_file():
+        how = "stopped early" if info["stopped_early"] else "ended"
+        more = " and training.patience" if info["stopped_early"] else ""
+        raise RunError(
+            f"{path}: training has {how} at step {step}; to go on, raise training.epochs{more}"
+        )
+    with writing(path / METRICS):
+        cut(path / METRICS, step)
+    if changes:
+        write_text(path / CONFIG, experiment.config.to_yaml())
+    if not ended:  # else it was killed between its last step and its summary
+        start, info = _carry_out(path, experiment, start, info, consumers, tensorboard)
+    return _finish(path, experiment, start, info)
+
+
+def differences(a: Any, b: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
+    """What differs between two configs as plain values: dotted keys, with both values."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        pairs = {key: (a.get(key), b.get(key)) for key in [*a, *(key for key in b if key not in a)]}
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        pairs = {str(i): pair for i, pair in enumerate(zip(a, b, strict=True))}
+    else:
+        return {} if a == b else {place: (a, b)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for key, (x, y) in pairs.items():
+        found |= differences(x, y, f"{place}.{key}" if place else key)
+    return found
+
+
+def _carry_out(
+    path: Path,
+    experiment: Experiment,
+    start: TrainState,
+    info: dict[str, Any],
+    consumers: Sequence[Consumer],
+    tensorboard: bool,
+) -> tuple[TrainState, dict[str, Any]]:
+    """Trains to the end; returns the last state and the info of its checkpoint."""
+    training, folder = experiment.config.training, path / CHECKPOINTS
+    train_seconds, compile_seconds = info["train_seconds"], info["compile_seconds"]
+    saved_step, saved_at = int(start.step), time.monotonic()
+    step = saved_step
+    watch = health()
+    try:
+        with ExitStack() as stack:
+            consumers = [stack.enter_context(metrics(path / METRICS)), *consumers]
+            if tensorboard:
+                in_shape = experiment.dataset.in_shape
+                consumers.append(stack.enter_context(event_files(path, in_shape)))
+            requests = stack.enter_context(_stop_requests())
+            for report in _fit(experiment, start):
+                report = report._replace(
+                    warnings=watch(report),
+                    train_seconds=train_seconds + report.train_seconds,
+                    compile_seconds=compile_seconds + report.compile_seconds,
+                )
+                step = report.step
+                for consume in consumers:
+                    consume(report)
+                best = _best(info["best"], report)
+                info = {
+                    "best": best,
+                    "stopped_early": _out_of_patience(best, report, training.patience),
+                    "train_seconds": report.train_seconds,
+                    "compile_seconds": report.compile_seconds,
+                    "warnings": [*info["warnings"], *report.warnings],
+                }
+                ended = report.step == report.steps or info["stopped_early"]
+                improved = best is not None and best["step"] == step
+                due = time.monotonic() - saved_at >= training.checkpoint_seconds
+                if ended or improved or due or requests:
+                    with writing(folder):
+                        save_checkpoint(folder, report.train_state, info)
+                        kept = best["step"] if best else None
+                        prune_checkpoints(folder, training.keep_checkpoints, kept)
+                    saved_step, saved_at = step, time.monotonic()
+                if ended:
+                    break
+                if requests:
+                    raise StoppedError(
+                        f"stopped at step {step} of {report.steps}, and saved; to go on:\n"
+                        f"  python experiments/train.py --resume {path}",
+                        requests[0],
+                    )
+    except RunError as error:
+        raise RunError(
+            f"{error}\nTraining has stopped at step {step}; the checkpoint of step {saved_step} is "
+            f"there. When there is room, go on with:\n"
+            f"  python experiments/train.py --resume {path}"
+        ) from error
+    return report.train_state, info
+
+
+def _finish(path: Path, experiment: Experiment, final: TrainState, info: dict[str, Any]) -> Run:
+    """Evaluates the network that training has ended with, and writes the model and the summary."""
+    config, steps = experiment.config, int(final.step)
+    if info["stopped_early"]:
+        final = load_checkpoint(
+            path / CHECKPOINTS, lambda: _initial_state(experiment), info["best"]["step"]
+        ).train_state
+    save_model(path / MODEL, final.params, final.state)
+    results = {
+        split: evaluate(experiment, final.params, final.state, split)
+        for split in ("train", "validation", "test")
+        if len(getattr(experiment.dataset, split).targets)
+    }
+    summary = {
+        "config": config.name,
+        "seed": config.seed,
+        "parameters": count(final.params),
+        "epochs": steps / (_total_steps(experiment) / config.training.epochs),
+        "steps": steps,
+        **{
+            f"{split}_{key}": getattr(result, key)
+            for split, result in results.items()
+            for key in ("loss", "accuracy")
+        },
+        **info,
+        "examples_per_second": steps * config.training.batch_size / info["train_seconds"],
+        "device": jax.devices()[0].device_kind,
+        "jax_version": jax.__version__,
+        "git_commit": git_commit(),
+    }
+    write_text(path / SUMMARY, to_json(summary, indent=2) + "\n")
+    return Run(path, experiment, final.params, final.state, json.loads(to_json(summary)))
+
+
+def _fit(experiment: Experiment, start: TrainState) -> Iterator[Report]:
+    config, dataset, network, loss, optimizer = experiment
+    return fit(
+        network,
+        loss,
+        optimizer,
+        dataset,
+        batch_size=config.training.batch_size,
+        epochs=config.training.epochs,
+        seed=config.seed,
+        chunk_steps=config.training.chunk_steps,
+        statistics_steps=config.training.statistics_steps,
+        dtype=config.dtype,
+        start=start,
+    )
+
+
+def _initial_state(experiment: Experiment) -> TrainState:
+    config, dataset, network, _, optimizer = experiment
+    return init_train_state(network, optimizer, dataset.in_shape, config.seed)
+
+
+def _total_steps(experiment: Experiment) -> int:
+    training = experiment.config.training
+    per_epoch = len(experiment.dataset.train.targets) // training.batch_size
+    return training.epochs * per_epoch
+
+
+def _best(best: dict[str, Any] | None, report: Report) -> dict[str, Any] | None:
+    """The best epoch on validation so far: by accuracy, among equals by loss."""
+    validation = report.validation
+    if validation is None:
+        return best
+    if best and (best["accuracy"], -best["loss"]) >= (validation.accuracy, -validation.loss):
+        return best
+    return {
+        "step": report.step,
+        "epoch": report.epoch,
+        "accuracy": validation.accuracy,
+        "loss": validation.loss,
+    }
+
+
+def _out_of_patience(best: dict[str, Any] | None, report: Report, patience: int | None) -> bool:
+    if patience is None or best is None or report.validation is None:
+        return False
+    return bool(report.epoch - best["epoch"] >= patience)
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """Collects Ctrl-C and SIGTERM, so that the chunk can be finished; a second Ctrl-C is heeded."""
+    requests: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield requests  # only the main thread may handle signals
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if requests and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        requests.append(number)
+
+    earlier = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield requests
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

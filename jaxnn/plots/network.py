@@ -1,0 +1,331 @@
+"""A network while it thinks: its neurons, what each does for an example, and the edges between."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import EllipseCollection, LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from jaxnn.layers.layer import Layer, Tree
+from jaxnn.network import Trace
+from jaxnn.plots.contact_sheet import as_color
+from jaxnn.plots.style import (
+    INK,
+    NEGATIVE,
+    POSITIVE,
+    QUIET,
+    SIGNED,
+    TRACK,
+    WIDTH,
+    bare,
+    figure,
+    signed_scale,
+    title,
+)
+
+_HEIGHT = 6.4
+"""Of a column at most, in the units of the drawing."""
+
+_IMAGE_HEIGHT = 3.6
+
+_TALLEST = 32
+"""Neurons on top of one another; more stand side by side."""
+
+_GAP = 2.2
+"""Between two columns: room for the edges."""
+
+_BAR, _FIGURES, _LETTER, _LINE, _MARGIN = 1.2, 0.66, 0.09, 0.13, 0.06
+"""Inches: the length of a bar of 100 % and of the figures beside it, the width of a letter, the
+height of a line, what is free around all."""
+
+_LEAST_SIZE = 0.45
+"""Inches a unit of the drawing, at least: deep networks make wider figures."""
+
+_LONGEST_NAME = 16
+"""Letters of a class's name that are written out."""
+
+_PASSING = ("flatten", "reshape", "dropout", "identity")
+"""Layers that pass on what they are given; when a trained network is used, that is."""
+
+_SMALL: dict[str, Any] = {"fontsize": 7.5}
+
+
+class Column(NamedTuple):
+    """The neurons of one layer.
+
+    Attributes:
+        name: what stands under them.
+        values: (units,): what each does for the example.
+        weight: (units of the column before, units), or None if there are no edges to draw.
+    """
+
+    name: str
+    values: np.ndarray
+    weight: np.ndarray | None = None
+
+
+def columns(
+    network: Layer, params: Tree, inputs: np.ndarray, trace: Trace, example: int = 0
+) -> list[Column]:
+    """What ``network_drawing`` draws: the inputs, and a column for each dense layer.
+
+    An activation function belongs to the column of the layer before it, whose values are those
+    after it. Layers of other kinds are columns without edges.
+
+    Args:
+        network: any layer; a ``serial``, to be of interest.
+        params: its parameters.
+        inputs: (batch, *in_shape): what the network was given.
+        trace: what it did, from ``jaxnn.trace``.
+        example: which of the batch.
+    """
+    outputs = {layer.path: np.asarray(layer.output) for layer in trace.layers}
+    result = [Column("input", np.ravel(inputs[example]))]
+    for path, layer, own in _plain(network, params):
+        values = outputs[path][example]
+        if layer.name in _PASSING:
+            continue
+        *others, last = result
+        if layer.name == "dense" and values.ndim == 1:
+            weight = np.asarray(own["weight"])
+            result.append(Column(f"{layer.name} {values.size}", values, weight))
+        elif others and last.values.size == values.size:
+            result[-1] = Column(f"{last.name}, {layer.name}", values.ravel(), last.weight)
+        else:
+            result.append(Column(layer.name, values.ravel()))
+    return result
+
+
+def _plain(
+    layer: Layer, params: Tree, path: tuple[int, ...] = ()
+) -> Iterator[tuple[tuple[int, ...], Layer, Tree]]:
+    """The layers that follow one another, with their parameters; a ``serial`` is looked into."""
+    if layer.name != "serial":
+        yield path, layer, params
+        return
+    for i, (child, own) in enumerate(zip(layer.layers, params, strict=True)):
+        yield from _plain(child, own, (*path, i))
+
+
+def network_drawing(
+    columns: Sequence[Column],
+    outputs: np.ndarray,
+    classes: Sequence[str],
+    *,
+    target: int | None = None,
+    image: np.ndarray | None = None,
+    limits: tuple[float, float] = (0, 255),
+    contributions: bool = True,
+    most_edges: int = 400,
+    heading: str = "",
+) -> Figure:
+    """Draws a network as neurons and edges, with what it does for one example.
+
+    A neuron has the colour of its value's sign, the stronger the larger its magnitude among those
+    of its column. An edge has the colour and strength of the weight times the value that it
+    carries, its part in what the neuron at its end adds up; relative to the strongest of its gap.
+
+    Args:
+        columns: the inputs first, the last layer last; see ``columns``.
+        outputs: (classes,), between 0 and 1: probabilities, or what stands for them.
+        classes: the name of each class.
+        target: the class that is right, if that is known.
+        image: (height, width, 1 or 3), the example as it is stored, which takes the place of the
+            first column's neurons; each of its values is one of theirs, in this order.
+        limits: the values of the image that are drawn black and white.
+        contributions: False: an edge shows its weight alone.
+        most_edges: how many to draw in each gap between columns; the strongest.
+        heading: a text over all.
+    """
+    places = _places(columns, image)
+    right = places[-1].x[1]
+    tall = max(place.height for place in places)
+    name_inches = 0.35 + _LETTER * max(map(len, _short(classes)))
+    list_inches = 0.2 + name_inches + _BAR + _FIGURES
+    # Inches that a unit of the drawing takes.
+    size = max((WIDTH - 2 * _MARGIN - list_inches) / right, _LEAST_SIZE)
+    list_width = list_inches / size
+    # What is written under the drawing: the names, a line each for the key and its explanation.
+    below = (_LINE * max(2 + column.name.count(",") for column in columns) + 0.4) / size
+    width, height = size * (right + list_width), size * (tall + below)
+    picture = figure(width + 2 * _MARGIN, height + 2 * _MARGIN + _LINE * 2)
+    # Everything has its place: there is nothing left to lay out.
+    picture.set_layout_engine("none")
+    inches = picture.get_size_inches()
+    axes = picture.add_axes(
+        (_MARGIN / inches[0], _MARGIN / inches[1], width / inches[0], height / inches[1])
+    )
+    bare(axes)
+    title(axes, heading)
+    axes.set(xlim=(0, right + list_width), ylim=(-tall / 2 - below, tall / 2))
+
+    for i, (column, place) in enumerate(zip(columns, places, strict=True)):
+        if i and column.weight is not None:
+            before, start = columns[i - 1].values, places[i - 1]
+            strengths = column.weight * before[:, None] if contributions else column.weight
+            drawn = _draw_edges(axes, strengths, start.points, place.points, most_edges)
+            text = f"{drawn:,} of\n{strengths.size:,}"
+            _note(axes, (start.x[1] + place.x[0]) / 2, tall, text, QUIET)
+        if i or image is None:
+            _draw_neurons(axes, column.values, place, size)
+        else:
+            _draw_image(axes, image, limits, place)
+        _note(axes, sum(place.x) / 2, tall, column.name.replace(", ", "\n"), INK)
+    _draw_outputs(axes, outputs, classes, target, places[-1], tall, size)
+    _draw_key(axes, contributions, size)
+    return picture
+
+
+class _Place(NamedTuple):
+    """Where a column stands: each neuron's centre (units, 2), the neurons' diameter, the x of the
+    column's two ends, and its height."""
+
+    points: np.ndarray
+    diameter: float
+    x: tuple[float, float]
+    height: float
+
+
+def _places(columns: Sequence[Column], image: np.ndarray | None) -> list[_Place]:
+    places: list[_Place] = []
+    x = 0.0
+    for column in columns:
+        units = column.values.size
+        if image is not None and not places:
+            height, width, channels = image.shape
+            pitch = _IMAGE_HEIGHT / height
+            rows, across, each = height, width, channels
+            number = np.arange(units) // each
+            row, place = number // width, number % width
+        else:
+            across = math.ceil(units / _TALLEST)
+            rows = math.ceil(units / across)
+            pitch = min(_HEIGHT / rows, 0.5)
+            row, place = np.arange(units) % rows, np.arange(units) // rows
+        points = np.stack([x + (place + 0.5) * pitch, ((rows - 1) / 2 - row) * pitch], 1)
+        places.append(_Place(points, 0.8 * pitch, (x, x + across * pitch), rows * pitch))
+        x += across * pitch + _GAP
+    return places
+
+
+def _draw_edges(
+    axes: Axes, strengths: np.ndarray, start: np.ndarray, end: np.ndarray, most: int
+) -> int:
+    """Draws the strongest of the edges, (units before, units); returns how many that are."""
+    flat = strengths.ravel()
+    # The weakest first, so that the strong ones lie on top.
+    chosen = np.argsort(np.abs(flat), kind="stable")[-most:]
+    sources, sinks = np.divmod(chosen, strengths.shape[1])
+    scale = signed_scale(flat)
+    lines = LineCollection(
+        list(np.stack([start[sources], end[sinks]], 1)),
+        array=flat[chosen],
+        cmap=SIGNED,
+        norm=scale,
+        linewidths=0.2 + 1.3 * np.abs(flat[chosen]) / scale.vmax,
+        zorder=1,
+    )
+    axes.add_collection(lines, autolim=False)
+    return len(chosen)
+
+
+def _draw_image(axes: Axes, image: np.ndarray, limits: tuple[float, float], place: _Place) -> None:
+    axes.imshow(
+        as_color(image[..., 0] if image.shape[-1] == 1 else image, limits),
+        extent=(*place.x, -_IMAGE_HEIGHT / 2, _IMAGE_HEIGHT / 2),
+        interpolation="nearest",
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+        zorder=2,
+    )
+
+
+def _draw_neurons(axes: Axes, values: np.ndarray, place: _Place, size: float) -> None:
+    diameters = np.full(values.size, place.diameter)
+    neurons = EllipseCollection(
+        diameters,
+        diameters,
+        np.zeros(values.size),
+        units="xy",
+        offsets=place.points,
+        transOffset=axes.transData,
+        array=values,
+        cmap=SIGNED,
+        norm=signed_scale(values),
+        edgecolors=QUIET,
+        linewidths=min(0.7, 4 * place.diameter * size),
+        zorder=3,
+    )
+    axes.add_collection(neurons, autolim=False)
+
+
+def _draw_outputs(
+    axes: Axes,
+    outputs: np.ndarray,
+    classes: Sequence[str],
+    target: int | None,
+    place: _Place,
+    tall: float,
+    size: float,
+) -> None:
+    """Lists the classes and their outputs, beside their neurons unless they are too many."""
+    names, best = _short(classes), int(np.argmax(outputs))
+    shown, heights = np.arange(len(names)), place.points[:, 1]
+    line = 0.17 / size
+    if len(names) != len(heights) or place.diameter < line:
+        shown = np.argsort(-outputs, kind="stable")[: int(tall / line)]
+        heights = (len(shown) / 2 - np.arange(len(shown)) - 0.5) * line
+    name_at = place.x[1] + 0.2 / size
+    bar_at = name_at + (0.35 + _LETTER * max(map(len, names))) / size
+    bar, thick = _BAR / size, 0.12 / size
+    percent = outputs.min() >= 0 and outputs.max() <= 1
+    for k, y in zip(shown, heights, strict=True):
+        ink, weight = (INK, "bold") if k == best else (QUIET, "normal")
+        look: dict[str, Any] = {
+            "va": "center_baseline",
+            "fontsize": 9,
+            "color": ink,
+            "weight": weight,
+        }
+        name = names[k] + (" ✓" if k == target else "")
+        axes.text(name_at, y, name, parse_math=False, **look)
+        for length, color in ((1.0, TRACK), (float(np.clip(outputs[k], 0, 1)), ink)):
+            axes.add_patch(Rectangle((bar_at, y - thick / 2), bar * length, thick, facecolor=color))
+        figures = f"{100 * outputs[k]:.1f} %" if percent else f"{outputs[k]:.2f}"
+        axes.text(bar_at + bar + _FIGURES / size, y, figures, ha="right", **look)
+
+
+def _draw_key(axes: Axes, contributions: bool, size: float) -> None:
+    """Says at the foot what the colours mean."""
+    (_, right), (low, _) = axes.get_xlim(), axes.get_ylim()
+    what = "weight × value that it carries" if contributions else "weight"
+    text = (
+        f"Neuron: its value, relative to the largest of its column.   Edge: {what}, the strongest "
+        "of each gap.   ✓ the right class."
+    )
+    axes.text(0, low, text, **_SMALL, va="bottom", color=QUIET)
+    left, y = right - 1.4 / size, low + 0.25 / size
+    axes.imshow(
+        np.linspace(-1, 1, 101)[None],
+        cmap=SIGNED,
+        extent=(left, left + 0.8 / size, y, y + 0.1 / size),
+        aspect="auto",
+    )
+    side = 0.08 / size
+    axes.text(left - side, y, "negative", **_SMALL, color=NEGATIVE, ha="right")
+    axes.text(left + 0.8 / size + side, y, "positive", **_SMALL, color=POSITIVE)
+
+
+def _note(axes: Axes, x: float, tall: float, text: str, color: str) -> None:
+    y = -tall / 2 - 0.1
+    axes.text(x, y, text, **_SMALL, color=color, ha="center", va="top", parse_math=False)
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    return [n if len(n) <= _LONGEST_NAME else n[: _LONGEST_NAME - 1] + "…" for n in names]

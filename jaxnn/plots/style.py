@@ -1,0 +1,104 @@
+"""The one visual language of every picture: what colours mean, and how axes look.
+
+Positive is orange, negative is blue, zero is the background, and strength lies between; all else is
+grey. The pair is told apart with every common kind of colour blindness and, by its lightness, in
+print without colour; either has a contrast of 3 : 1 or more on a white and on a nearly black page.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+
+from jaxnn.errors import writing
+
+POSITIVE, NEGATIVE, BACKGROUND = "#e66100", "#2166ac", "#ffffff"
+
+INK, QUIET, FAINT, TRACK = "#1f2328", "#59636e", "#d0d7de", "#eceff2"
+"""Greys: what is read first; what is read if wanted; lines that only guide; a bar's empty part."""
+
+SIGNED = LinearSegmentedColormap.from_list("signed", [NEGATIVE, BACKGROUND, POSITIVE])
+"""From the most negative value to the most positive one, to be used with ``signed_scale``."""
+
+WIDTH = 8.0
+"""Inches: the width of a figure, at which its text is readable on a page as wide as a README."""
+
+_DOTS_PER_INCH = 200
+
+
+def signed_scale(values: np.ndarray, covered: float = 1.0) -> Normalize:
+    """The scale that gives zero the background, and the largest magnitude full colour.
+
+    Args:
+        values: any shape, of any sign; what is not finite does not count.
+        covered: the fraction of values within the scale. With less than 1, rare large values do
+            not make all others pale: they get full colour too.
+    """
+    magnitudes = np.abs(values[np.isfinite(values)])
+    limit = float(np.quantile(magnitudes, covered)) if magnitudes.size else 0.0
+    limit = limit or float(magnitudes.max(initial=0)) or 1.0
+    return Normalize(-limit, limit, clip=True)
+
+
+def figure(width: float = WIDTH, height: float = 3.0) -> Figure:
+    """An empty figure of a size in inches, which no global state knows of."""
+    empty = Figure((width, height), facecolor=BACKGROUND, layout="constrained")
+    FigureCanvasAgg(empty)
+    return empty
+
+
+def quiet(axes: Axes) -> None:
+    """Makes the frame, the ticks and the grid of axes recede behind what they hold."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(which="both", color=FAINT, labelcolor=QUIET, labelsize=9)
+    axes.grid(color=FAINT, linewidth=0.5, alpha=0.6)
+    axes.set_axisbelow(True)
+    axes.xaxis.label.set(color=QUIET, fontsize=9)
+    axes.yaxis.label.set(color=QUIET, fontsize=9)
+
+
+def bare(axes: Axes) -> None:
+    """Removes frame and ticks: for pictures, whose axes are no quantities."""
+    axes.spines[:].set_visible(False)
+    axes.set(xticks=[], yticks=[])
+
+
+def signed_bar(axes: Axes, drawn: ScalarMappable, label: str, *, exceeded: bool) -> None:
+    """Adds, right of axes, the key to a signed scale; pointed where values lie beyond it."""
+    bar = axes.figure.colorbar(
+        drawn, ax=axes, aspect=40, pad=0.02, extend="both" if exceeded else "neither", label=label
+    )
+    bar.outline.set_visible(False)
+    quiet(bar.ax)
+    bar.ax.grid(False)
+
+
+def title(axes: Axes, text: str) -> None:
+    """Puts a title over axes, at the left; nothing in it is taken for mathematics."""
+    axes.set_title(text, loc="left", fontsize=10, color=INK, parse_math=False)
+
+
+def save(picture: Figure, path: str | Path) -> None:
+    """Writes a figure as PNG, whole or not at all.
+
+    Raises:
+        RunError: if the file cannot be written.
+    """
+    path = Path(path)
+    stream = io.BytesIO()
+    picture.savefig(stream, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+    partial = path.with_name(path.name + ".part")
+    with writing(path):
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(stream.getvalue())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,122 @@
+"""Finds out where a number stopped being finite."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import DTypeLike
+
+from jaxnn.errors import JaxnnError
+from jaxnn.layers.layer import Layer
+from jaxnn.losses import Loss
+from jaxnn.network import at_path, cast, named_leaves, trace, walk
+from jaxnn.optimizers import Optimizer
+from jaxnn.training.step import Examples, Prepare, TrainState, example_keys, make_step
+
+
+class Diagnosis(NamedTuple):
+    """The first quantity that was not finite, in the order in which a step computes them.
+
+    Attributes:
+        step: the step, counted from 1, in which it was computed.
+        layer: the layer, such as "1 dense"; empty for the inputs and the loss.
+        quantity: what of it: "inputs", "output", "loss", "gradient of the loss with respect to its
+            output", "gradient of its …" or "updated …" with the parameter's name.
+        largest: the largest finite magnitude of that quantity in this step.
+    """
+
+    step: int
+    layer: str
+    quantity: str
+    largest: float
+
+    def __str__(self) -> str:
+        where = f"layer {self.layer}: the {self.quantity}" if self.layer else f"the {self.quantity}"
+        return f"step {self.step}, {where} is not finite (what is, is up to {self.largest:.3g})"
+
+
+class DivergedError(JaxnnError):
+    """Training has come to numbers that are not finite.
+
+    Attributes:
+        diagnosis: the first such number; None if training the chunk again did not show it.
+    """
+
+    def __init__(self, step: int, diagnosis: Diagnosis | None) -> None:
+        self.diagnosis = diagnosis
+        what = str(diagnosis) if diagnosis else f"at step {step}, the loss is not finite"
+        super().__init__(
+            f"training has diverged: {what}. A lower learning rate, a warm-up or "
+            "clip_by_global_norm usually helps; inputs that are not finite are a fault of the data"
+        )
+
+
+def diagnose(
+    network: Layer,
+    loss: Loss,
+    optimizer: Optimizer,
+    prepare: Prepare,
+    dtype: DTypeLike | None,
+    train_state: TrainState,
+    examples: Examples,
+    batches: Array,
+) -> Diagnosis | None:
+    """Takes the steps of a chunk again, one by one, and looks at everything they compute.
+
+    Args:
+        network: as are those that follow, what ``make_chunk`` was given.
+        loss: see ``network``.
+        optimizer: see ``network``.
+        prepare: see ``network``.
+        dtype: see ``network``.
+        train_state: the state at the start of the chunk.
+        examples: all examples.
+        batches: which of them each step of the chunk sees, (steps, batch_size).
+
+    Returns:
+        The first quantity that is not finite, or None.
+    """
+    leaves = {path for path, layer in walk(network) if not layer.layers}
+    names: list[tuple[str, str]] = []
+
+    @jax.jit
+    def look(train_state: TrainState, batch: Examples) -> tuple[TrainState, Array, Array]:
+        step, params, state, _, key = train_state
+        low, inputs = params, prepare(batch.inputs)
+        if dtype is not None:
+            low, inputs = cast((params, inputs), dtype)
+        keys = example_keys(key, step, len(batch.targets)) if network.draws else None
+        traced = trace(network, loss, low, state, inputs, batch.targets, train=True, key=keys)
+        train_state, _ = make_step(network, loss, optimizer, prepare, dtype)(train_state, batch)
+
+        layers = [x for x in traced.layers if x.path in leaves]
+        seen: list[tuple[str, str, Array]] = [("", "inputs", inputs)]
+        seen += [(x.label, "output", x.output) for x in layers]
+        seen += [("", "loss", traced.loss)]
+        for x in reversed(layers):
+            seen.append((x.label, "gradient of the loss with respect to its output", x.d_output))
+            seen += [
+                (x.label, f"gradient of its {name}", leaf)
+                for name, leaf in named_leaves(x.gradients).items()
+            ]
+        for x in layers:
+            updated = named_leaves(at_path(train_state.params, x.path))
+            seen += [(x.label, f"updated {name}", leaf) for name, leaf in updated.items()]
+        names[:] = [(label, quantity) for label, quantity, _ in seen]
+        finite = jnp.stack([jnp.all(jnp.isfinite(x)) for _, _, x in seen])
+        largest = jnp.stack([_largest(x) for _, _, x in seen])
+        return train_state, finite, largest
+
+    for rows in np.asarray(batches):
+        batch = Examples(examples.inputs[rows], examples.targets[rows])
+        train_state, finite, largest = look(train_state, batch)
+        if not finite.all():
+            first = int(np.argmin(finite))
+            return Diagnosis(int(train_state.step), *names[first], float(largest[first]))
+    return None
+
+
+def _largest(x: Array) -> Array:
+    return jnp.max(jnp.where(jnp.isfinite(x), jnp.abs(x), 0)).astype(jnp.float32)

@@ -1,0 +1,128 @@
+"""What goes on inside the layers while a network trains."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+from jaxnn.layers.layer import Layer
+from jaxnn.losses import Loss
+from jaxnn.network import at_path, cast, label, trace, walk
+from jaxnn.optimizers import Optimizer, global_norm
+from jaxnn.training.step import Examples, Prepare, TrainState, example_keys
+
+Number: TypeAlias = Array | float
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class LayerStatistics:
+    """One layer in one step; norms are Euclidean. A pytree whose ``path`` and ``name`` are static.
+
+    Attributes:
+        path: the positions that lead to the layer; see ``walk``.
+        name: the layer's name.
+        weight_norm: of the layer's parameters; None for a layer without.
+        gradient_norm: of the loss's gradient with respect to them; None likewise.
+        update_norm: of what the optimizer adds to them; None likewise.
+        update_ratio: ``update_norm / weight_norm``; None likewise. Around 1e-3 is usual.
+        activation_mean: of the layer's outputs, over batch and units.
+        activation_deviation: their standard deviation.
+        inactive: the fraction of a relu's units that are 0 for the whole batch ("dead"), or of a
+            sigmoid's or tanh's outputs within 1 % of their limits ("saturated"); None elsewhere.
+        d_output_norm: of the loss's gradient with respect to the layer's outputs.
+    """
+
+    path: tuple[int, ...] = field(metadata={"static": True})
+    name: str = field(metadata={"static": True})
+    weight_norm: Number | None
+    gradient_norm: Number | None
+    update_norm: Number | None
+    update_ratio: Number | None
+    activation_mean: Number
+    activation_deviation: Number
+    inactive: Number | None
+    d_output_norm: Number
+
+    @property
+    def label(self) -> str:
+        """What the layer is called: its position and name, "1 dense"."""
+        return label(self.path, self.name)
+
+
+Statistics: TypeAlias = tuple[LayerStatistics, ...]
+
+_INACTIVE: dict[str, Callable[[Array], Array]] = {
+    "relu": lambda y: jnp.mean(jnp.all(y == 0, axis=0)),
+    "sigmoid": lambda y: jnp.mean(jnp.minimum(y, 1 - y) < 0.01),
+    "tanh": lambda y: jnp.mean(1 - jnp.abs(y) < 0.02),  # its range, -1 to 1, is twice as wide
+}
+
+
+def make_statistics(
+    network: Layer,
+    loss: Loss,
+    optimizer: Optimizer,
+    prepare: Prepare = lambda inputs: inputs,
+    dtype: DTypeLike | None = None,
+) -> Callable[[TrainState, Examples], Statistics]:
+    """Makes the function ``(train_state, batch) -> statistics`` of the step on that batch.
+
+    It is compiled, and its result lies on the host: the entries' numbers are floats.
+
+    It computes the whole step, up to its updates, but takes it not: training goes the same way, to
+    the last bit, whether it is watched or not. There is an entry for each layer that is not made
+    of others, in the order of ``walk``.
+
+    The arguments are those of ``make_step``.
+    """
+    leaves = {path for path, layer in walk(network) if not layer.layers}
+
+    def compute(train_state: TrainState, batch: Examples) -> Statistics:
+        step, params, state, optimizer_state, key = train_state
+        low, inputs = params, prepare(batch.inputs)
+        if dtype is not None:
+            low, inputs = cast((params, inputs), dtype)
+        keys = example_keys(key, step, len(batch.targets)) if network.draws else None
+        traced = trace(network, loss, low, state, inputs, batch.targets, train=True, key=keys)
+        gradients = traced.layers[0].gradients
+        gradients = jax.tree.map(lambda g, p: g.astype(p.dtype), gradients, params)
+        updates, _ = optimizer.update(gradients, optimizer_state, params)
+        rows = []
+        for layer in traced.layers:
+            if layer.path not in leaves:
+                continue
+            y = layer.output.astype(jnp.promote_types(layer.output.dtype, jnp.float32))
+            own = [at_path(tree, layer.path) for tree in (params, gradients, updates)]
+            norms = [global_norm(tree) for tree in own] if jax.tree.leaves(own[0]) else [None] * 3
+            inactive = _INACTIVE.get(layer.name)
+            rows.append(
+                LayerStatistics(
+                    layer.path,
+                    layer.name,
+                    weight_norm=norms[0],
+                    gradient_norm=norms[1],
+                    update_norm=norms[2],
+                    update_ratio=None if norms[0] is None else norms[2] / norms[0],
+                    activation_mean=y.mean(),
+                    activation_deviation=y.std(),
+                    inactive=inactive(y) if inactive else None,
+                    d_output_norm=global_norm(layer.d_output),
+                )
+            )
+        return tuple(rows)
+
+    @jax.jit
+    def packed(train_state: TrainState, batch: Examples) -> Array:
+        # One array, as fetching each number by itself takes longer than computing them.
+        return jnp.stack(jax.tree.leaves(compute(train_state, batch))).astype(jnp.float32)
+
+    def statistics(train_state: TrainState, batch: Examples) -> Statistics:
+        structure = jax.tree.structure(jax.eval_shape(compute, train_state, batch))
+        return jax.tree.unflatten(structure, jax.device_get(packed(train_state, batch)).tolist())
+
+    return statistics

@@ -1,0 +1,112 @@
+"""Reports as JSON lines: one object each, at once, and strict JSON."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jaxnn.errors import RunError
+from jaxnn.observe import metrics, to_json
+from jaxnn.training import Evaluation, Report
+
+
+def report(step: int, **changes: Any) -> Report:
+    values: dict[str, Any] = {
+        "step": step,
+        "steps": 30,
+        "epoch": step / 10,
+        "loss": 0.5,
+        "accuracy": 0.25,
+        "examples_per_second": 1000.0,
+        "train_seconds": 2.0,
+        "compile_seconds": 1.0,
+    }
+    missing = {key: None for key in Report._fields if key not in Report._field_defaults}
+    return Report(**missing | values | changes)
+
+
+def strict(text: str) -> Any:
+    """JSON as the standard has it: without NaN and Infinity."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_each_report_is_a_line_that_is_there_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with metrics(path) as write:
+        for number in (1, 2, 3):
+            write(report(number))
+            assert len(path.read_text().splitlines()) == number
+    lines = [strict(line) for line in path.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert lines[0] == {
+        "step": 1,
+        "steps": 30,
+        "epoch": 0.1,
+        "loss": 0.5,
+        "accuracy": 0.25,
+        "examples_per_second": 1000.0,
+        "train_seconds": 2.0,
+        "compile_seconds": 1.0,
+    }
+
+
+def test_validation_is_flat(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with metrics(path) as write:
+        write(report(10, validation=Evaluation(0.125, 0.75, 200)))
+    line = strict(path.read_text())
+    found = {key: value for key, value in line.items() if key.startswith("validation")}
+    assert found == {
+        "validation_loss": 0.125,
+        "validation_accuracy": 0.75,
+        "validation_examples": 200,
+    }
+
+
+def test_what_is_there_is_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for number in (1, 2):
+        with metrics(path) as write:
+            write(report(number))
+    assert [strict(line)["step"] for line in path.read_text().splitlines()] == [1, 2]
+
+
+def test_a_number_that_json_does_not_have_is_null(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with metrics(path) as write:
+        write(report(1, loss=float("nan"), validation=Evaluation(float("inf"), 0.1, 5)))
+    line = strict(path.read_text())
+    assert line["loss"] is None
+    assert line["validation_loss"] is None
+    assert line["accuracy"] == 0.25
+
+
+def test_to_json() -> None:
+    values = {"a": float("-inf"), "b": 1, "c": None, "d": "NaN", "e": True}
+    assert strict(to_json(values)) == {"a": None, "b": 1, "c": None, "d": "NaN", "e": True}
+    assert to_json({"a": 1}, indent=2) == '{\n  "a": 1\n}'
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "metrics.jsonl"
+    with pytest.raises(RunError, match=f"{path}: cannot be written: No such"), metrics(path):
+        pass
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk_is_an_error_with_the_name_of_the_file() -> None:
+    path = Path("/dev/full")
+    with pytest.raises(RunError, match="/dev/full: cannot be written: No space left"):  # noqa: SIM117
+        with metrics(path) as write:
+            write(report(1))
+
+
+def test_a_mistake_of_another_consumer_is_not_taken_for_one_of_writing(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), metrics(tmp_path / "metrics.jsonl"):
+        raise BrokenPipeError

@@ -1,0 +1,353 @@
+"""Run directories: complete, repeatable to the last bit, and never half-written."""
+
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from jaxnn import experiment
+from jaxnn.config import load_config, parse_config
+from jaxnn.data import standardize
+from jaxnn.errors import ConfigError, DataError, RunError
+from jaxnn.experiment import train
+from jaxnn.runs import Run, evaluate, load_run, new_run_path, save_model, write_text
+from jaxnn.training import Report
+
+FILES = {"config.yaml", "metrics.jsonl", "model.safetensors", "summary.json"}
+SUMMARY = {
+    "config",
+    "seed",
+    "parameters",
+    "epochs",
+    "steps",
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "train_seconds",
+    "compile_seconds",
+    "examples_per_second",
+    "device",
+    "jax_version",
+    "git_commit",
+}
+VALUES: dict[str, Any] = {
+    "name": "small",
+    "data": "digits",
+    "model": ["flatten", "relu", {"dense": 10}],
+    "optimizer": {"sgd": {"learning_rate": {"cosine": 0.1}, "momentum": 0.9}},
+    "training": {"epochs": 2, "batch_size": 100, "chunk_steps": 5, "statistics_steps": 0},
+    "seed": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[Report]]:
+    reports: list[Report] = []
+    path = tmp_path_factory.mktemp("runs") / "below" / "small"
+    return train(parse_config(VALUES), path, [reports.append]), reports
+
+
+@pytest.fixture
+def copied(finished: tuple[Run, list[Report]], tmp_path: Path) -> Path:
+    """A copy of the finished run, to be damaged."""
+    return shutil.copytree(finished[0].path, tmp_path / "copied")
+
+
+def test_the_run_directory_is_complete(finished: tuple[Run, list[Report]]) -> None:
+    run, reports = finished
+    assert {path.name for path in run.path.iterdir() if path.is_file()} == FILES
+    lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [5, 10, 12, 17, 22, 24]
+    assert [report.step for report in reports] == [5, 10, 12, 17, 22, 24]
+    assert [line["loss"] for line in lines] == [report.loss for report in reports]
+    assert ["validation_loss" in line for line in lines] == [False, False, True] * 2
+
+
+def test_the_summary_says_what_was_done(finished: tuple[Run, list[Report]]) -> None:
+    run, reports = finished
+    summary = json.loads((run.path / "summary.json").read_text())
+    assert summary.keys() >= SUMMARY
+    assert summary == run.summary
+    assert {key: summary[key] for key in ("config", "seed", "parameters", "epochs", "steps")} == {
+        "config": "small",
+        "seed": 3,
+        "parameters": 650,
+        "epochs": 2,
+        "steps": 24,
+    }
+    assert summary["jax_version"] == jax.__version__
+    assert summary["device"] == jax.devices()[0].device_kind
+    assert summary["git_commit"] is None or re.fullmatch(
+        r"[0-9a-f]{40}(-dirty)?", summary["git_commit"]
+    )
+    assert summary["train_seconds"] == reports[-1].train_seconds > 0
+    assert summary["compile_seconds"] > 0
+    assert summary["examples_per_second"] == pytest.approx(2400 / summary["train_seconds"])
+    # Of the whole splits, in inference: not the running figures of training.
+    for split in ("train", "test"):
+        result = evaluate(run.experiment, run.params, run.state, split)
+        assert result.examples == len(getattr(run.experiment.dataset, split).targets)
+        assert (summary[f"{split}_loss"], summary[f"{split}_accuracy"]) == result[:2]
+    assert summary["test_accuracy"] > 0.8
+
+
+def test_the_config_is_resolved(finished: tuple[Run, list[Report]]) -> None:
+    run, _ = finished
+    config = load_config(run.path / "config.yaml")
+    assert config == run.experiment.config
+    assert config.optimizer.arguments["learning_rate"].arguments["steps"] == 24
+    assert config.name == "small"
+
+
+def test_training_again_from_the_runs_config_gives_the_same_bits(
+    finished: tuple[Run, list[Report]], tmp_path: Path
+) -> None:
+    run, _ = finished
+    again = train(load_config(run.path / "config.yaml", ["training.chunk_steps=7"]), tmp_path / "a")
+    files = [path / "model.safetensors" for path in (run.path, again.path)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    for key in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
+        assert again.summary[key] == run.summary[key]
+
+
+def test_what_is_loaded_predicts_the_same(finished: tuple[Run, list[Report]]) -> None:
+    run, _ = finished
+    loaded = load_run(run.path)
+    assert loaded.summary == run.summary
+    x = np.random.default_rng(0).standard_normal((5, 8, 8, 1)).astype(np.float32)
+    outputs = [
+        r.experiment.network.forward(r.params, r.state, jnp.asarray(x))[0] for r in (run, loaded)
+    ]
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_arrays_are_named_by_their_layer(finished: tuple[Run, list[Report]]) -> None:
+    run, _ = finished
+    arrays = safetensors.numpy.load_file(run.path / "model.safetensors")
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "2.weight": (64, 10),
+        "2.bias": (10,),
+    }
+    np.testing.assert_array_equal(arrays["2.weight"], run.params[2]["weight"])
+
+
+def test_state_is_saved_beside_parameters(tmp_path: Path) -> None:
+    params = ({"weight": jnp.ones((2, 3))}, (), ({"scale": jnp.zeros(1)},))
+    state = ((), {"mean": jnp.full(4, 2.0)}, ())
+    save_model(tmp_path / "model.safetensors", params, state)
+    arrays = safetensors.numpy.load_file(tmp_path / "model.safetensors")
+    assert set(arrays) == {"0.weight", "2.0.scale", "state.1.mean"}
+    np.testing.assert_array_equal(arrays["state.1.mean"], np.full(4, 2.0))
+
+
+# --- Reading back what is damaged
+
+
+def test_an_unfinished_run_is_told_from_a_finished_one(copied: Path, tmp_path: Path) -> None:
+    (copied / "summary.json").unlink()
+    with pytest.raises(RunError, match=r"copied: not a finished run: summary\.json missing"):
+        load_run(copied)
+    with pytest.raises(RunError, match=r"not a finished run: config\.yaml, model\.saf"):
+        load_run(tmp_path / "nowhere")
+    with pytest.raises(RunError, match="not a finished run"):
+        load_run(copied / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("summary.json", b"{", r"summary\.json: not JSON"),
+        ("summary.json", b"\xff\xfe", r"summary\.json: not JSON"),
+        ("model.safetensors", b"", r"model\.safetensors: cannot read the model"),
+        ("model.safetensors", b"not a model at all", r"model\.safetensors: cannot read the model"),
+    ],
+)
+def test_a_damaged_file_is_named(copied: Path, name: str, content: bytes, message: str) -> None:
+    (copied / name).write_bytes(content)
+    with pytest.raises(RunError, match=message):
+        load_run(copied)
+
+
+def test_a_truncated_model_is_an_error(copied: Path) -> None:
+    path = copied / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(RunError, match=r"model\.safetensors: cannot read the model"):
+        load_run(copied)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"2.bias": None}, r"expected for '2\.bias' float32 of shape \(10,\), found none"),
+        ({"3.bias": np.zeros(2, np.float32)}, r"expected for '3\.bias' none, found float32 of .*2"),
+        ({"2.bias": np.zeros(9, np.float32)}, r"float32 of shape \(10,\), found float32 .*\(9,\)"),
+        ({"2.bias": np.zeros(10)}, r"float32 of shape \(10,\), found float64 of shape \(10,\)"),
+    ],
+)
+def test_a_model_of_another_network_is_an_error(
+    copied: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = copied / "model.safetensors"
+    arrays = safetensors.numpy.load_file(path) | changes
+    safetensors.numpy.save_file({k: v for k, v in arrays.items() if v is not None}, path)
+    with pytest.raises(RunError, match=message):
+        load_run(copied)
+
+
+def test_a_config_that_was_changed_is_named(copied: Path) -> None:
+    path = copied / "config.yaml"
+    path.write_text(path.read_text().replace("units: 10", "units: 11"))
+    with pytest.raises(ConfigError, match=r"layer 2 \(dense\) has shape \(11,\)"):
+        load_run(copied)
+
+
+def test_an_empty_split_cannot_be_evaluated(finished: tuple[Run, list[Report]]) -> None:
+    run, _ = finished
+    dataset = run.experiment.dataset
+    empty = dataset._replace(validation=type(dataset.test)(*(a[:0] for a in dataset.test)))
+    with pytest.raises(RunError, match="digits: the validation split is empty"):
+        evaluate(run.experiment._replace(dataset=empty), run.params, run.state, "validation")
+
+
+# --- Nothing half-written
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"model": ["flatten", {"dense": 11}]}, ConfigError),
+        ({"model": "no_such_module:net"}, ConfigError),
+        ({"training": {"batch_size": 5000}}, ConfigError),
+        (
+            {
+                "data": {
+                    "idx": dict.fromkeys(
+                        ("train_images", "train_labels", "test_images", "test_labels"),
+                        "no such file",
+                    )
+                }
+            },
+            DataError,
+        ),
+    ],
+)
+def test_what_cannot_start_leaves_nothing(
+    changes: dict[str, Any], error: type[Exception], tmp_path: Path
+) -> None:
+    with pytest.raises(error):
+        train(parse_config(VALUES | changes), tmp_path / "a" / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_used_is_named_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(config: Any) -> None:
+        raise AssertionError("not reached")
+
+    monkeypatch.setattr(experiment, "build", build)
+    file = tmp_path / "file"
+    file.write_text("something")
+    for path, message in (
+        (file, "exists and is not an empty directory"),
+        (tmp_path, "exists and is not an empty directory"),
+        (file / "below" / "it", f"{file} is not a directory you can write to"),
+        (tmp_path / ("long" * 100), "File name too long"),
+    ):
+        with pytest.raises(RunError, match=f"{path}: .*{message}"):
+            train(parse_config(VALUES), path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_directory_that_turns_out_not_to_be_writable_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mkdir(*arguments: Any, **options: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(RunError, match="run: cannot be written: Permission denied"):
+        train(parse_config(VALUES), tmp_path / "run")
+
+
+@pytest.mark.parametrize(("place", "name"), [(os, "fsync"), (Path, "replace")])
+def test_a_file_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, name: str
+) -> None:
+    path = tmp_path / "file"
+    write_text(path, "before")
+
+    def full(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(place, name, full)
+    with pytest.raises(RunError, match=f"{path}: cannot be written: No space left"):
+        write_text(path, "after")
+    monkeypatch.undo()
+    assert path.read_text() == "before"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_an_interrupted_run_is_not_a_finished_one(tmp_path: Path) -> None:
+    def interrupt(report: Report) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(parse_config(VALUES), tmp_path / "run", [interrupt])
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
+    with pytest.raises(RunError, match="not a finished run"):
+        load_run(tmp_path / "run")
+
+
+def test_a_run_path_is_never_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = parse_config(VALUES)
+    paths = []
+    for _ in range(3):
+        paths.append(new_run_path(config))
+        paths[-1].mkdir(parents=True)
+    assert len(set(paths)) == 3
+    for path in paths:
+        assert re.fullmatch(r"runs/small-\d{8}-\d{6}(-\d)?", path.as_posix())
+
+
+# --- Precision
+
+
+@pytest.fixture
+def _same_x64_afterwards() -> Iterator[None]:
+    before = jax.config.read("jax_enable_x64")
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.mark.usefixtures("_same_x64_afterwards")
+def test_a_run_in_float64_is_saved_and_loaded_as_such(tmp_path: Path) -> None:
+    config = parse_config(
+        VALUES | {"training": {"epochs": 1, "precision": "float64", "statistics_steps": 0}}
+    )
+    run = train(config, tmp_path / "run")
+    jax.config.update("jax_enable_x64", False)
+    loaded = load_run(run.path)
+    weight = loaded.params[2]["weight"]
+    assert weight.dtype == jnp.float64
+    np.testing.assert_array_equal(weight, run.params[2]["weight"])
+    result = evaluate(loaded.experiment, loaded.params, loaded.state, "test")
+    assert result.loss == run.summary["test_loss"]
+    # In float64 throughout, normalization too: as NumPy has it.
+    dataset = loaded.experiment.dataset
+    x = standardize(dataset.test.inputs, dataset, np.float64).reshape(300, -1)
+    z = np.maximum(x, 0) @ np.asarray(weight) + np.asarray(loaded.params[2]["bias"])
+    losses = np.log(np.exp(z).sum(-1)) - z[np.arange(300), dataset.test.targets]
+    assert result.loss == pytest.approx(losses.mean(), rel=1e-12)

@@ -1,0 +1,102 @@
+"""Evaluation over whole splits: every example counts once, in one program."""
+
+import logging
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnn.data import Split
+from jaxnn.layers import dense, dropout
+from jaxnn.losses import mean_squared_error, softmax_cross_entropy
+from jaxnn.network import serial
+from jaxnn.training import make_evaluate
+
+NETWORK = serial(dropout(0.5), dense(4))
+
+
+def prepare(inputs: jax.Array) -> jax.Array:
+    return inputs.astype(jnp.float32) / 128 - 1
+
+
+def some_split(count: int) -> Split:
+    random = np.random.default_rng(count)
+    inputs = random.integers(0, 256, (count, 6), np.uint8)
+    return Split(inputs, random.integers(0, 4, count).astype(np.int32))
+
+
+def some_params() -> tuple[Any, Any]:
+    params, state, _ = NETWORK.init(jax.random.key(0), (6,))
+    return params, state
+
+
+def outputs(split: Split) -> np.ndarray:
+    """What the network gives in inference: dropout does nothing."""
+    params = some_params()[0][1]
+    x = split.inputs.astype(np.float64) / 128 - 1
+    return x @ np.asarray(params["weight"], np.float64) + np.asarray(params["bias"], np.float64)
+
+
+@pytest.mark.parametrize("count", [1, 2, 999, 1000, 1001, 2000, 2500])
+def test_a_split_of_any_size_is_evaluated_whole(count: int) -> None:
+    split = some_split(count)
+    z = outputs(split)
+    losses = np.log(np.exp(z).sum(-1)) - z[np.arange(count), split.targets]
+    result = make_evaluate(NETWORK, softmax_cross_entropy, prepare)(*some_params(), split)
+    assert result.examples == count
+    assert result.loss == pytest.approx(losses.mean(), rel=1e-5)
+    assert result.accuracy == pytest.approx(np.mean(z.argmax(-1) == split.targets), abs=1e-9)
+
+
+def test_the_batch_size_does_not_matter() -> None:
+    split = some_split(103)
+    results = [
+        make_evaluate(NETWORK, mean_squared_error, prepare, batch_size=size)(*some_params(), split)
+        for size in (1, 10, 102, 103, 104)
+    ]
+    t = np.eye(4)[split.targets]
+    for result in results:
+        assert result.loss == pytest.approx(np.mean((outputs(split) - t) ** 2), rel=1e-5)
+        assert result.accuracy == results[0].accuracy
+
+
+def test_the_last_batch_runs_the_same_program(caplog: pytest.LogCaptureFixture) -> None:
+    evaluate = make_evaluate(NETWORK, softmax_cross_entropy, prepare, batch_size=100)
+    params, state = some_params()
+    with caplog.at_level(logging.DEBUG), jax.log_compiles():
+        evaluate(params, state, some_split(250))
+        evaluate(params, state, some_split(101))
+    messages = [r.getMessage() for r in caplog.records]
+    assert sum("XLA compilation of jit(evaluate_batch)" in message for message in messages) == 1
+
+
+def test_the_type_to_compute_in_is_used() -> None:
+    split = some_split(500)
+    exact, rounded = (
+        make_evaluate(NETWORK, softmax_cross_entropy, prepare, dtype)(*some_params(), split)
+        for dtype in (None, "bfloat16")
+    )
+    assert exact.loss != rounded.loss
+    assert exact.loss == pytest.approx(rounded.loss, rel=0.02)
+
+
+def test_targets_with_axes_of_their_own_count_by_their_share() -> None:
+    """A sequence of labels for each example, as in language models."""
+    random = np.random.default_rng(0)
+    split = Split(
+        random.standard_normal((7, 5, 6)).astype(np.float32), random.integers(0, 4, (7, 5))
+    )
+    network = dense(4)
+    params, state, _ = network.init(jax.random.key(0), (5, 6))
+    z = split.inputs @ np.asarray(params["weight"])
+    result = make_evaluate(network, softmax_cross_entropy, batch_size=3)(params, state, split)
+    assert result.accuracy == pytest.approx(np.mean(z.argmax(-1) == split.targets), abs=1e-6)
+    losses = np.log(np.exp(z).sum(-1)) - np.take_along_axis(z, split.targets[..., None], -1)[..., 0]
+    assert result.loss == pytest.approx(losses.mean(), rel=1e-5)
+
+
+def test_an_empty_split_is_an_error() -> None:
+    with pytest.raises(ValueError, match="the split is empty"):
+        make_evaluate(NETWORK, softmax_cross_entropy, prepare)(*some_params(), some_split(0))
