@@ -25,11 +25,18 @@ from peers.problem import Epoch, Problem, Weights
 from jaxnn import cli
 from jaxnn.data import mnist
 from jaxnn.errors import JaxnnError
-from jaxnn.layers import Layer, dense, relu, sigmoid
+from jaxnn.layers import Layer, dense, flatten, relu, sigmoid
 from jaxnn.losses import quadratic, softmax_cross_entropy
 from jaxnn.network import serial
 from jaxnn.optimizers import sgd
-from jaxnn.training import Examples, TrainState, epoch_batches, init_train_state, make_chunk
+from jaxnn.training import (
+    Examples,
+    TrainState,
+    epoch_batches,
+    fit,
+    init_train_state,
+    make_chunk,
+)
 
 Peers = dict[str, Callable[[Problem], Epoch]]
 Row = dict[str, Any]
@@ -51,7 +58,29 @@ def mlp(pairs: int) -> Iterator[Row]:
     yield from _compare("mlp", "784-30-10, batch 10", book, peers, max(3, pairs // 3))
 
 
-BENCHMARKS = {"mlp": mlp}
+def observe(pairs: int) -> Iterator[Row]:
+    """What it costs to look into the layers every 100 steps: ours with, the peer without."""
+    network = serial(flatten(), dense(128), relu(), dense(10))
+    dataset = mnist(validation=0)
+
+    def seconds(statistics_steps: int) -> float:
+        reports = fit(
+            network,
+            softmax_cross_entropy,
+            sgd(0.01, momentum=0.9),
+            dataset,
+            batch_size=64,
+            epochs=3,
+            statistics_steps=statistics_steps,
+        )
+        times = {report.epoch: report.train_seconds for report in reports}
+        return times[3.0] - times[1.0]  # the first epoch warms up
+
+    times = [(seconds(100), seconds(0)) for _ in range(pairs)]
+    yield _row("observe", "784-128-10, batch 64", "without statistics", times)
+
+
+BENCHMARKS = {"mlp": mlp, "observe": observe}
 
 
 def _problem(
@@ -131,14 +160,19 @@ def _compare(
         _, found = run_peer()  # warms up, compiles, and shows that it is the same training
         _check_same(f"{case}: {name}", problem.weights, expected, found)
         times = [(run_ours()[0], run_peer()[0]) for _ in range(pairs)]
-        yield {
-            "benchmark": benchmark,
-            "case": case,
-            "peer": name,
-            "ours_seconds": statistics.median(a for a, _ in times),
-            "peer_seconds": statistics.median(b for _, b in times),
-            "ratio": statistics.median(b / a for a, b in times),
-        }
+        yield _row(benchmark, case, name, times)
+
+
+def _row(benchmark: str, case: str, peer: str, times: list[tuple[float, float]]) -> Row:
+    """The medians of pairs of seconds, ours and the peer's."""
+    return {
+        "benchmark": benchmark,
+        "case": case,
+        "peer": peer,
+        "ours_seconds": statistics.median(a for a, _ in times),
+        "peer_seconds": statistics.median(b for _, b in times),
+        "ratio": statistics.median(b / a for a, b in times),
+    }
 
 
 def _check_same(what: str, start: Weights, ours: Weights | None, peers: Weights | None) -> None:

@@ -20,6 +20,7 @@ from jaxnn.prediction import UNSURE
 from jaxnn.runs import Run, load_run
 
 BAR = 30
+SEEN = "what the network is given, and what it takes it for"
 
 
 def main() -> None:
@@ -58,7 +59,8 @@ def main() -> None:
         for path, row, best in zip(arguments.images, probabilities, order, strict=True):
             print(path)
             for k in best:
-                print(f"  {run.dataset.classes[k]:<{width}}  {row[k]:>7.2%}  {bar(row[k])}".rstrip())
+                name = f"{run.dataset.classes[k]:<{width}}"
+                print(f"  {name}  {row[k]:>7.2%}  {bar(row[k])}".rstrip())
             if row.max() < UNSURE:
                 print(f"  unsure: no class has a probability of {UNSURE:.0%} or more")
     if arguments.show:
@@ -68,7 +70,8 @@ def main() -> None:
         ]
         values = statistics(run.dataset.train.inputs)
         limits = (min(values.lowest, 0), values.highest)
-        save(contact_sheet(inputs, captions, columns=8, limits=limits), arguments.show)
+        sheet = contact_sheet(inputs, captions, columns=8, limits=limits, heading=SEEN)
+        save(sheet, arguments.show)
 
 
 def prepared(path: str, run: Run) -> np.ndarray:

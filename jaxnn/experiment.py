@@ -272,17 +272,23 @@ def _carry_out(
 
 def _finish(path: Path, experiment: Experiment, final: TrainState, info: dict[str, Any]) -> Run:
     """Evaluates the network that training has ended with, and writes the model and the summary."""
-    config, steps = experiment.config, int(final.step)
-    if info["stopped_early"]:
-        final = load_checkpoint(
-            path / CHECKPOINTS, lambda: _initial_state(experiment), info["best"]["step"]
+    config, steps, best = experiment.config, int(final.step), info["best"]
+    best_state = final
+    if best and best["step"] != steps:
+        best_state = load_checkpoint(
+            path / CHECKPOINTS, lambda: _initial_state(experiment), best["step"]
         ).train_state
+    if info["stopped_early"]:
+        final = best_state
     save_model(path / MODEL, final.params, final.state)
     results = {
         split: evaluate(experiment, final.params, final.state, split)
         for split in ("train", "validation", "test")
         if len(getattr(experiment.dataset, split).targets)
     }
+    if best:
+        on_test = evaluate(experiment, best_state.params, best_state.state, "test")
+        best = best | {"test_accuracy": on_test.accuracy, "test_loss": on_test.loss}
     summary = {
         "config": config.name,
         "seed": config.seed,
@@ -295,6 +301,7 @@ def _finish(path: Path, experiment: Experiment, final: TrainState, info: dict[st
             for key in ("loss", "accuracy")
         },
         **info,
+        "best": best,
         "examples_per_second": steps * config.training.batch_size / info["train_seconds"],
         "device": jax.devices()[0].device_kind,
         "jax_version": jax.__version__,

@@ -32,16 +32,16 @@ class Calibration(NamedTuple):
     """How often predictions made with a certain confidence are right; arrays of shape (bins,).
 
     Attributes:
-        error: the expected calibration error, Σ (count / n) |accuracy - confidence|, a number.
+        error: the expected calibration error, Σ (examples / n) |accuracy - confidence|, a number.
         confidence: the mean confidence of the predictions in a bin; NaN where there are none.
         accuracy: the fraction of them that is right; NaN where there are none.
-        count: how many there are, int64.
+        examples: how many there are, int64.
     """
 
     error: float
     confidence: np.ndarray
     accuracy: np.ndarray
-    count: np.ndarray
+    examples: np.ndarray
 
 
 def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
@@ -85,9 +85,7 @@ def balanced_accuracy(confusion: np.ndarray) -> float:
     return float(np.nanmean(class_scores(confusion).recall))
 
 
-def calibration(
-    probabilities: np.ndarray, targets: np.ndarray, *, bins: int = 15
-) -> Calibration:
+def calibration(probabilities: np.ndarray, targets: np.ndarray, *, bins: int = 15) -> Calibration:
     """Whether predictions of which the network is 80 % sure are right in 80 % of the cases.
 
     Confidence is the probability of the prediction. Examples are sorted into bins of equal width,
@@ -156,7 +154,7 @@ def evaluation(
         ``examples``, ``accuracy``, ``top_accuracy`` (by k), ``balanced_accuracy``, ``macro_f1``
         (the mean over the classes for which it is defined), ``calibration_error``, ``classes``
         (``name`` and ``Scores`` of each), ``confusion`` (rows: classes; columns: predicted),
-        ``calibration`` (``confidence``, ``accuracy``, ``count`` of each bin), ``mistakes``
+        ``calibration`` (``confidence``, ``accuracy``, ``examples`` of each bin), ``mistakes``
         (``example``, ``target``, ``prediction``, ``probability`` of the prediction and
         ``target_probability``).
     """
@@ -181,7 +179,7 @@ def evaluation(
         ],
         "confusion": confusion.tolist(),
         "calibration": [
-            _plain({"confidence": c, "accuracy": a, "count": n})
+            _plain({"confidence": c, "accuracy": a, "examples": n})
             for c, a, n in zip(*bins[1:], strict=True)
         ],
         "mistakes": [

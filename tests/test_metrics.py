@@ -115,7 +115,7 @@ def test_calibration(seed: int, examples: int, bins: int) -> None:
     probabilities, targets = random_predictions(seed, examples, 4)
     found = calibration(probabilities, targets, bins=bins)
     confidence, right = probabilities.max(1), probabilities.argmax(1) == targets
-    some = found.count > 0
+    some = found.examples > 0
     np.testing.assert_allclose(
         (found.accuracy[some], found.confidence[some]),
         calibration_curve(right, confidence, n_bins=bins)
@@ -127,7 +127,7 @@ def test_calibration(seed: int, examples: int, bins: int) -> None:
     error = 0.0  # the definition, word for word
     for m in range(1, bins + 1):
         inside = (confidence > (m - 1) / bins) & (confidence <= m / bins)
-        assert found.count[m - 1] == inside.sum()
+        assert found.examples[m - 1] == inside.sum()
         if inside.any():
             gap = abs(right[inside].mean() - confidence[inside].mean())
             error += inside.sum() / examples * gap
@@ -138,7 +138,7 @@ def test_calibration_at_the_ends() -> None:
     certain = np.eye(3, dtype=np.float32)
     assert calibration(certain, np.array([0, 1, 2])).error == 0
     assert calibration(certain, np.array([1, 2, 0])).error == 1
-    assert calibration(certain, np.array([0, 1, 2])).count[-1] == 3
+    assert calibration(certain, np.array([0, 1, 2])).examples[-1] == 3
 
 
 def test_the_most_confident_mistake_comes_first() -> None:
@@ -164,7 +164,7 @@ def test_the_evaluation_says_it_all_in_plain_values(case: tuple[np.ndarray, np.n
     assert found["examples"] == len(targets)
     assert found["accuracy"] == accuracy(probabilities, targets) == found["top_accuracy"]["1"]
     assert sum(row["support"] for row in found["classes"]) == len(targets)
-    assert sum(row["count"] for row in found["calibration"]) == len(targets)
+    assert sum(row["examples"] for row in found["calibration"]) == len(targets)
     wrong = round((1 - found["accuracy"]) * len(targets))
     assert len(found["mistakes"]) == min(wrong, 100)
     for mistake in found["mistakes"]:

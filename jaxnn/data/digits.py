@@ -44,6 +44,4 @@ def digits(*, normalize: Normalize = "standard") -> Dataset:
     train, validation, test = map(Split, np.split(inputs, bounds), np.split(targets, bounds))
     mean, deviation = normalization(train.inputs, normalize, largest=16)
     classes = tuple(str(digit) for digit in range(10))
-    return Dataset(
-        "digits", train, validation, test, classes, mean, deviation, prepare=as_digits
-    )
+    return Dataset("digits", train, validation, test, classes, mean, deviation, prepare=as_digits)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from jaxnn.errors import DataError
@@ -53,7 +53,7 @@ def read_image(source: str | Path | BinaryIO, *, longest: int = 512) -> np.ndarr
         try:
             with Image.open(source, formats=_FORMATS) as image:
                 return _pixels(image, longest)
-        except Image.UnidentifiedImageError as error:
+        except UnidentifiedImageError as error:
             allowed = ", ".join(_FORMATS)
             raise DataError(f"{name}: not an image that can be read ({allowed})") from error
         except OSError as error:

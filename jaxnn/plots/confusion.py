@@ -1,6 +1,7 @@
 """What a network takes for what."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -58,7 +59,7 @@ def confusion_picture(
 
     step = 1 if numbered else int(np.ceil(count / 40))
     ticks = np.arange(0, count, step)
-    names = [classes[i] for i in ticks]
+    names = classes[::step]
     turned = longest > 3 and longest * 0.075 > cell * step
     axes.set_xticks(ticks, names, rotation=90 if turned else 0, parse_math=False)
     axes.set_yticks(ticks, names, parse_math=False)
@@ -83,7 +84,7 @@ def _margins(axes: Axes, confusion: np.ndarray, size: float) -> None:
     """Writes recall at the right and precision at the bottom."""
     count = len(confusion)
     right = confusion.diagonal()
-    look = {"fontsize": size, "color": QUIET, "clip_on": False}
+    look: dict[str, Any] = {"fontsize": size, "color": QUIET, "clip_on": False}
     for k, (total, hits) in enumerate(zip(confusion.sum(1), right, strict=True)):
         axes.text(count - 0.35, k, _percent(hits, total), va="center", **look)
     for k, (total, hits) in enumerate(zip(confusion.sum(0), right, strict=True)):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from jaxnn.plots.style import INK, figure, quiet
@@ -40,11 +41,7 @@ def training_curves(metrics: Sequence[Mapping[str, Any]]) -> Figure:
             corner = "upper right" if key == "loss" else "lower right"
             axes.legend(loc=corner, frameon=False, fontsize=9, labelcolor="linecolor")
     left.set_ylabel("loss")
-    if left.lines and all(np.nanmin(line.get_ydata()) > 0 for line in left.lines):
-        left.set_yscale("log")
-        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        left.yaxis.set_minor_locator(NullLocator())
-        left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    _logarithmic(left)
     right.set_ylabel("accuracy, stretched towards 100 %")
     _stretch(right)
     return picture
@@ -69,6 +66,15 @@ def _draw(axes: Axes, metrics: Sequence[Mapping[str, Any]], prefix: str, key: st
     )
 
 
+def _logarithmic(axes: Axes) -> None:
+    """Scales an axis of losses by their logarithm, if they have one."""
+    if axes.lines and all(np.nanmin(line.get_ydata()) > 0 for line in axes.lines):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
 def _stretch(axes: Axes) -> None:
     """Scales an axis of accuracies by the square root of the errors."""
 
@@ -89,3 +95,78 @@ def _stretch(axes: Axes) -> None:
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
+
+
+_COLORS = ("#1f2328", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+"""For curves of which none is more than another: Okabe and Ito's, told apart by the color-blind."""
+
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
+
+
+def compared_curves(groups: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Figure:
+    """Draws loss and accuracy of several runs, each group in a color and a dash of its own.
+
+    Shown is the validation split, or if none of the runs has one, the training split. Of a group
+    of several runs there is the mean as a strong line, over the epochs that all have reached, and
+    each run as a faint one.
+
+    Args:
+        groups: by name, the runs of a group, such as one experiment with several seeds; each as
+            ``training_curves`` takes it. At least one.
+    """
+    runs = [run for group in groups.values() for run in group]
+    validated = any("validation_loss" in report for run in runs for report in run)
+    split, prefix = ("validation", "validation_") if validated else ("training", "")
+    picture = figure(height=3.2 + 0.22 * len(groups))
+    left, right = picture.subplots(1, 2)
+    epochs = max(run[-1]["epoch"] for run in runs)
+    labels = []
+    for number, (name, group) in enumerate(groups.items()):
+        style = {
+            "color": _COLORS[number % len(_COLORS)],
+            "linestyle": _DASHES[number % len(_DASHES)],
+        }
+        loss, accuracy = (
+            _draw_group(axes, [_points(run, prefix + key) for run in group], style)
+            for axes, key in ((left, "loss"), (right, "accuracy"))
+        )
+        if math.isnan(loss + accuracy):
+            label = f"{name}: no number on the {split} split"
+        else:
+            label = f"{name}: loss {loss:.4f}, accuracy {100 * accuracy:.2f} %"
+            label += f", mean of {len(group)}" if len(group) > 1 else ""
+        labels.append(Line2D([], [], linewidth=1.6, label=label, **style))
+    for axes in (left, right):
+        quiet(axes)
+        axes.set(xlabel="epoch", xlim=(0, epochs))
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10), integer=epochs > 3))
+    left.set_ylabel(f"{split} loss")
+    _logarithmic(left)
+    right.set_ylabel(f"{split} accuracy, stretched")
+    _stretch(right)
+    legend = picture.legend(
+        handles=labels, loc="outside lower left", frameon=False, fontsize=9, handlelength=2.6
+    )
+    for text in legend.get_texts():
+        text.set(color=INK, parse_math=False)
+    return picture
+
+
+def _points(metrics: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """Epochs and values, (reports, 2); NaN for what is not finite."""
+    found = [(report["epoch"], report[name]) for report in metrics if name in report]
+    return np.array(found, float).reshape(-1, 2)
+
+
+def _draw_group(axes: Axes, runs: Sequence[np.ndarray], style: Mapping[str, Any]) -> float:
+    """Draws runs and their mean; returns the last of it, NaN if there is none."""
+    common = sorted(set.intersection(*(set(run[:, 0]) for run in runs)))
+    mean = np.mean([run[np.isin(run[:, 0], common), 1] for run in runs], axis=0)
+    some = np.isfinite(mean)
+    if not some.any():
+        return math.nan
+    if len(runs) > 1:
+        for run in runs:
+            axes.plot(*run.T, color=style["color"], linewidth=0.8, alpha=0.35)
+    axes.plot(common, mean, linewidth=1.6, **style)
+    return float(mean[some][-1])

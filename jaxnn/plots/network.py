@@ -48,7 +48,7 @@ _LEAST_SIZE = 0.45
 _LONGEST_NAME = 16
 """Letters of a class's name that are written out."""
 
-_PASSING = ("flatten", "reshape", "dropout", "identity")
+PASSING = ("flatten", "reshape", "dropout", "identity")
 """Layers that pass on what they are given; when a trained network is used, that is."""
 
 _SMALL: dict[str, Any] = {"fontsize": 7.5}
@@ -85,9 +85,9 @@ def columns(
     """
     outputs = {layer.path: np.asarray(layer.output) for layer in trace.layers}
     result = [Column("input", np.ravel(inputs[example]))]
-    for path, layer, own in _plain(network, params):
+    for path, layer, own in plain(network, params):
         values = outputs[path][example]
-        if layer.name in _PASSING:
+        if layer.name in PASSING:
             continue
         *others, last = result
         if layer.name == "dense" and values.ndim == 1:
@@ -100,7 +100,7 @@ def columns(
     return result
 
 
-def _plain(
+def plain(
     layer: Layer, params: Tree, path: tuple[int, ...] = ()
 ) -> Iterator[tuple[tuple[int, ...], Layer, Tree]]:
     """The layers that follow one another, with their parameters; a ``serial`` is looked into."""
@@ -108,7 +108,7 @@ def _plain(
         yield path, layer, params
         return
     for i, (child, own) in enumerate(zip(layer.layers, params, strict=True)):
-        yield from _plain(child, own, (*path, i))
+        yield from plain(child, own, (*path, i))
 
 
 def network_drawing(

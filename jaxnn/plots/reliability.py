@@ -19,11 +19,9 @@ def reliability_diagram(calibration: Calibration, *, heading: str = "") -> Figur
         calibration: see ``jaxnn.metrics.calibration``.
         heading: a text over all.
     """
-    bins = len(calibration.count)
-    some = calibration.count > 0
-    confidence, accuracy, count = (
-        values[some] for values in (calibration.confidence, calibration.accuracy, calibration.count)
-    )
+    bins = len(calibration.examples)
+    some = calibration.examples > 0
+    confidence, accuracy, count = (values[some] for values in calibration[1:])
     low, high = _wilson(accuracy, count)
     picture = figure(width=5.0, height=5.6)
     upper, lower = picture.subplots(2, 1, sharex=True, height_ratios=(3, 1))

@@ -1,78 +1,225 @@
 """The pictures of a finished run."""
 
 import json
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxnn.data import standardize, statistics
+from jaxnn.data import Split, standardize, statistics
 from jaxnn.errors import JaxnnError, RunError
+from jaxnn.landscape import loss_plane
+from jaxnn.metrics import confusion_matrix, confusions
 from jaxnn.network import trace
 from jaxnn.plots.curves import training_curves
-from jaxnn.plots.network import columns, network_drawing
+from jaxnn.plots.evaluation import evaluation_pictures
+from jaxnn.plots.flow import activation_flow, gradient_flow
+from jaxnn.plots.network import PASSING, columns, network_drawing, plain
+from jaxnn.plots.representations import representation_maps, representations
+from jaxnn.plots.style import spaced
+from jaxnn.plots.surface import loss_map
 from jaxnn.plots.weights import weight_images
+from jaxnn.prediction import probabilities
 from jaxnn.runs import METRICS, Run
 
-_PROBABILITIES = {
-    "softmax_cross_entropy": jax.nn.softmax,
-    "sigmoid_binary_cross_entropy": jax.nn.sigmoid,
-}
-"""What makes probabilities of the outputs that a loss is given; those of others are shown as is."""
+Section = Literal["training", "learned", "errors"]
+
+_MOST_LAYERS = 6
+"""Whose representations are drawn."""
+
+_REPRESENTED, _SURFACE_EXAMPLES = 1000, 512
+"""How many examples the representations and the loss surface are computed with."""
+
+_MOST_CONFUSIONS = 6
+
+
+class Picture(NamedTuple):
+    """A picture of a run.
+
+    Attributes:
+        name: what to call its file.
+        section: what it tells of: how training went, what was learned, or where it errs.
+        caption: what is to be seen, in a sentence or two.
+        figure: the picture.
+    """
+
+    name: str
+    section: Section
+    caption: str
+    figure: Figure
 
 
 def run_pictures(
-    run: Run, *, split: str = "test", example: int = 0, contributions: bool = True
-) -> dict[str, Figure]:
-    """Draws a run.
+    run: Run,
+    *,
+    split: str = "test",
+    examples: Sequence[int] = (0,),
+    contributions: bool = True,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Iterator[Picture]:
+    """Draws a run, one picture after the other.
+
+    In this order: "curves"; "gradients" and "activations", where the metrics have statistics;
+    "network-test-0" and so on, for each example; "weights", where a dense layer sees an image;
+    "representations-test"; "surface"; and for the split what ``evaluation_pictures`` draws, such as
+    "confusion-test". The same run gives the same pictures.
 
     Args:
         run: a finished run.
-        split: "train", "validation" or "test": where the example is from.
-        example: which one the network is drawn with, from 0.
+        split: "train", "validation" or "test": where examples are from.
+        examples: which ones the network is drawn with, from 0.
         contributions: what the edges show; see ``network_drawing``.
-
-    Returns:
-        The figures by name: "curves", "network", and where a dense layer sees an image, "weights".
+        tell: called with what is drawn next, before that begins.
 
     Raises:
         JaxnnError: if there is no such example.
         RunError: if the metrics are damaged.
     """
-    config, dataset, network, loss, _ = run.experiment
-    examples = getattr(dataset, split)
-    count = len(examples.targets)
-    if not 0 <= example < count:
-        there = f"its examples are 0 to {count - 1}" if count else "it has none"
-        raise JaxnnError(f"there is no example {example} in the {split} split: {there}")
-    raw, target = examples.inputs[example], examples.targets[example]
+    dataset = run.dataset
+    source: Split = getattr(dataset, split)
+    count = len(source.targets)
+    for example in examples:
+        if not 0 <= example < count:
+            there = f"its examples are 0 to {count - 1}" if count else "it has none"
+            raise JaxnnError(f"there is no example {example} in the {split} split: {there}")
+    if not count:
+        raise JaxnnError(f"{dataset.name}: the {split} split is empty")
+    metrics = read_metrics(run.path / METRICS)
+
+    tell("training curves")
+    caption = "Loss and accuracy over the epochs, on the training and the validation split."
+    if not any("validation_loss" in report for report in metrics):
+        caption = "Loss and accuracy over the epochs, on the training split."
+    yield Picture("curves", "training", caption, training_curves(metrics))
+    if any(report.get("statistics") for report in metrics):
+        tell("gradients of each layer")
+        caption = (
+            "Left: the norm of the loss's gradient at the output of each layer with parameters; "
+            "where the lines of the first layers lie far below the others, gradients vanish. "
+            "Right: the size of a step's update relative to the weights."
+        )
+        yield Picture("gradients", "training", caption, gradient_flow(metrics))
+        tell("activations of each layer")
+        caption = (
+            "What each layer puts out during training: mean and deviation over a batch and all "
+            "units, and where it has any, the fraction of its units that are inactive."
+        )
+        yield Picture("activations", "training", caption, activation_flow(metrics))
+
+    for example in examples:
+        tell(f"the network at work on {split} example {example}")
+        yield _network(run, split, example, contributions)
+    tell("weights")
+    yield from _weights(run)
+    tell("representations")
+    yield _representations(run, split)
+    tell("the loss around the trained network")
+    yield _surface(run)
+
+    tell(f"predictions of the {split} split")
+    predicted = run.predict(source.inputs)
+    pairs = confusions(confusion_matrix(predicted, source.targets), _MOST_CONFUSIONS)
+    often = ", ".join(f"{dataset.classes[i]} as {dataset.classes[j]} ({n:,})" for i, j, n in pairs)
+    captions = {
+        "confusion": "How many examples of each class (rows) are taken for which (columns)."
+        + (f" Most often: {often}." if often else " There is no mistake."),
+        "reliability": "Whether predictions made with a certain confidence are right as often.",
+        "mistakes": "The most confident mistakes: what each was taken for, and is.",
+    }
+    for name, figure in evaluation_pictures(dataset, split, predicted).items():
+        yield Picture(f"{name}-{split}", "errors", captions[name], figure)
+
+
+def _network(run: Run, split: str, example: int, contributions: bool) -> Picture:
+    _, dataset, network, loss, _ = run.experiment
+    source: Split = getattr(dataset, split)
+    raw, target = source.inputs[example], source.targets[example]
     inputs = standardize(raw[None], dataset)
     record = trace(network, loss, run.params, run.state, inputs, target[None])
-    probabilities = _PROBABILITIES.get(config.loss.name, lambda outputs: outputs)
-    outputs = np.asarray(probabilities(record.layers[0].output[0]))
-    drawn = columns(network, run.params, inputs, record)
-    is_image = raw.ndim == 3 and raw.shape[-1] in (1, 3)
-
+    outputs = np.asarray(probabilities(record.layers[0].output, loss)[0])
     values = statistics(dataset.train.inputs)
     name, guess = dataset.classes[target], dataset.classes[int(np.argmax(outputs))]
-    pictures = {
-        "curves": training_curves(read_metrics(run.path / METRICS)),
-        "network": network_drawing(
-            drawn,
-            outputs,
-            dataset.classes,
-            target=int(target),
-            image=raw if is_image else None,
-            limits=(min(values.lowest, 0), values.highest),
-            contributions=contributions,
-            heading=f"{dataset.name}, {split} example {example}: {name}, predicted {guess}",
-        ),
-    }
-    if is_image and len(drawn) > 1 and drawn[1].weight is not None:
-        pictures["weights"] = weight_images(drawn[1].weight, raw.shape)
-    return pictures
+    what = f"{dataset.name}, {split} example {example}: {name}, predicted {guess}"
+    figure = network_drawing(
+        columns(network, run.params, inputs, record),
+        outputs,
+        dataset.classes,
+        target=int(target),
+        image=raw if _is_image(raw.shape) else None,
+        limits=(min(values.lowest, 0), values.highest),
+        contributions=contributions,
+        heading=what,
+    )
+    caption = f"The network at work. {what}, with a probability of {100 * outputs.max():.1f} %."
+    return Picture(f"network-{split}-{example}", "learned", caption, figure)
+
+
+def _weights(run: Run) -> Iterator[Picture]:
+    shape = run.dataset.in_shape
+    first = next((x for x in plain(run.network, run.params) if x[1].name not in PASSING), None)
+    if first is None or first[1].name != "dense" or not _is_image(shape):
+        return
+    weight = np.asarray(first[2]["weight"])
+    if len(weight) == math.prod(shape):  # else it sees the rows of an image, one by one
+        caption = (
+            "What the units of the first layer look for: orange where light excites a unit, blue "
+            "where it inhibits it."
+        )
+        yield Picture("weights", "learned", caption, weight_images(weight, shape))
+
+
+def _representations(run: Run, split: str) -> Picture:
+    source = _sample(getattr(run.dataset, split), _REPRESENTED)
+    inputs = jnp.asarray(standardize(source.inputs, run.dataset))
+    found = list(representations(run.network, run.params, run.state, inputs).items())
+    figure = representation_maps(
+        {found[i][0]: np.asarray(found[i][1]) for i in spaced(len(found), _MOST_LAYERS)},
+        source.targets,
+        run.dataset.classes,
+    )
+    caption = (
+        f"How the classes come apart from layer to layer: {len(source.targets):,} examples of the "
+        f"{split} split, in the two principal components of what each layer makes of them."
+    )
+    return Picture(f"representations-{split}", "learned", caption, figure)
+
+
+def _surface(run: Run) -> Picture:
+    config, dataset, network, loss, _ = run.experiment
+    source = _sample(dataset.train, _SURFACE_EXAMPLES)
+    plane = loss_plane(
+        network,
+        loss,
+        run.params,
+        run.state,
+        standardize(source.inputs, dataset),
+        source.targets,
+        seed=config.seed,
+        dtype=config.dtype,
+    )
+    count = len(source.targets)
+    caption = (
+        f"The loss on {count:,} training examples around the trained network, along two random "
+        "directions in which every filter moves in proportion to its own norm. The gentler the "
+        "slopes, the less the network depends on the exact weights."
+    )
+    heading = f"Loss on {count:,} training examples"
+    return Picture("surface", "learned", caption, loss_map(plane, heading=heading))
+
+
+def _sample(split: Split, most: int) -> Split:
+    """Some of a split's examples, always the same."""
+    count = len(split.targets)
+    rows = np.sort(np.random.default_rng(0).permutation(count)[:most])
+    return Split(split.inputs[rows], split.targets[rows])
+
+
+def _is_image(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[-1] in (1, 3)
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:

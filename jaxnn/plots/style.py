@@ -25,6 +25,11 @@ INK, QUIET, FAINT, TRACK = "#1f2328", "#59636e", "#d0d7de", "#eceff2"
 SIGNED = LinearSegmentedColormap.from_list("signed", [NEGATIVE, BACKGROUND, POSITIVE])
 """From the most negative value to the most positive one, to be used with ``signed_scale``."""
 
+AMOUNT = LinearSegmentedColormap.from_list(
+    "amount", ["#f6f5ee", "#cfdcbc", "#86b797", "#43867e", "#1e4e5c", "#10222f"]
+)
+"""For what has an order but no sign, from little to much: the more, the darker, in grey too."""
+
 WIDTH = 8.0
 """Inches: the width of a figure, at which its text is readable on a page as wide as a README."""
 
@@ -82,6 +87,11 @@ def signed_bar(axes: Axes, drawn: ScalarMappable, label: str, *, exceeded: bool)
 def title(axes: Axes, text: str) -> None:
     """Puts a title over axes, at the left; nothing in it is taken for mathematics."""
     axes.set_title(text, loc="left", fontsize=10, color=INK, parse_math=False)
+
+
+def spaced(count: int, most: int) -> list[int]:
+    """Which of so many to show: all, or evenly spaced ones, the first and the last among them."""
+    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, most))})
 
 
 def save(picture: Figure, path: str | Path) -> None:

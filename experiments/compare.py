@@ -1,0 +1,159 @@
+"""Compares runs: what differs in their configs, results over seeds, and their curves.
+
+python experiments/compare.py                                   # lists the runs below runs/
+python experiments/compare.py runs/wide-* runs/narrow-* --output wide-or-narrow.png
+"""
+
+import argparse
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jaxnn import cli
+from jaxnn.comparison import (
+    Record,
+    config_differences,
+    group_by_config,
+    list_runs,
+    read_record,
+    spread,
+)
+from jaxnn.errors import RunError
+from jaxnn.plots import compared_curves, save
+
+WIDE = 200  # for output that is not a terminal: lines are not broken there
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="run directories; none: a list")
+    parser.add_argument(
+        "--output", default="compare.png", metavar="FILE.png", help="where to draw the curves"
+    )
+    arguments = parser.parse_args()
+    output = Console(highlight=False, markup=False, emoji=False)
+    if not output.is_terminal:
+        output.width = WIDE
+    if not arguments.runs:
+        list_all(output)
+        return
+    records = [read_record(path) for path in dict.fromkeys(arguments.runs)]
+    for record in records:
+        if record.problem:
+            print(f"{record.path}: {record.problem}")
+    groups = group_by_config(records)
+    if not groups:
+        raise RunError("there is nothing to compare: none of these is a run that can be read")
+    named = dict(zip(letters(len(groups)), groups, strict=True))
+    compare(named, output)
+    curves = {
+        f"{letter}  {group[0].path.name}{', …' if len(group) > 1 else ''}": readable
+        for letter, group in named.items()
+        if (readable := [record.metrics for record in group if record.metrics])
+    }
+    if curves:
+        save(compared_curves(curves), arguments.output)
+        print(f"\ncurves: {arguments.output}")
+
+
+def list_all(output: Console) -> None:
+    records = list_runs()
+    if not records:
+        print("no runs below runs/; experiments/train.py makes one")
+        return
+    table = headed("run", "started", "test accuracy", "test loss", "epochs", "seconds", "")
+    table.columns[1].no_wrap = True
+    for record in records:
+        started = f"{record.started:%Y-%m-%d %H:%M}" if record.started else "–"
+        row = results([record])
+        table.add_row(record.path.name, started, *row[:2], *row[3:], record.problem)
+    output.print(table)
+
+
+def compare(groups: Mapping[str, Sequence[Record]], output: Console) -> None:
+    table = headed(
+        "", "run", "seed", "test accuracy", "test loss", "validation", "epochs", "seconds"
+    )
+    for letter, group in groups.items():
+        if len(group) > 1:
+            table.add_row(letter, f"{len(group)} runs", "", *results(group), style="bold")
+        for record in group:
+            seed = str(record.config.seed) if record.config else ""
+            label = "" if len(group) > 1 else letter
+            table.add_row(label, record.path.name, seed, *results([record]))
+    output.print("", table, sep="\n")
+
+    configs = [group[0].config for group in groups.values() if group[0].config]
+    for key, values in config_differences(configs).items():
+        output.print(f"\n{key}", style="bold")
+        alike: dict[str, list[str]] = {}
+        for letter, value in zip(groups, values, strict=True):
+            alike.setdefault(short(value), []).append(letter)
+        for value, which in alike.items():
+            output.print(f"  {' '.join(which)}: {value}")
+    if len(groups) == 1 and len(configs) == 1:
+        print("\nthe configs differ in no more than seed and name")
+
+
+def results(group: Sequence[Record]) -> list[str]:
+    """Test accuracy and loss, validation accuracy, epochs and seconds of runs with one config."""
+
+    def numbers(key: str, *others: str) -> list[float]:
+        return [record.result(key, *others) for record in group]
+
+    return [
+        shown(numbers("test_accuracy"), "{:.2f}", 100, " %"),
+        shown(numbers("test_loss"), "{:.4f}"),
+        shown(numbers("validation_accuracy"), "{:.2f}", 100, " %"),
+        shown(numbers("epochs", "epoch"), "{:.3g}"),
+        shown(numbers("train_seconds"), "{:.1f}"),
+    ]
+
+
+def shown(values: Sequence[float], form: str, factor: float = 1, unit: str = "") -> str:
+    """The mean of numbers, of several with the standard deviation; how many, if not all."""
+    mean, deviation, number = spread([factor * value for value in values])
+    if not number:
+        return "–"
+    text = form.format(mean)
+    if deviation > 0:
+        text += f" ± {form.format(deviation)}"
+    return text + unit + (f" ({number})" if number < len(values) else "")
+
+
+def short(value: Any) -> str:
+    """A value of a config in few words: of a layer the first argument only."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(short, value)) + "]"
+    if isinstance(value, dict) and len(value) == 1:
+        ((name, arguments),) = value.items()
+        if isinstance(arguments, dict) and arguments:
+            arguments = next(iter(arguments.values()))
+        return f"{name}: {short(arguments)}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {short(item)}" for key, item in value.items()) + "}"
+    return "–" if value is None else str(value)
+
+
+def letters(count: int) -> list[str]:
+    """A, B, …, Z, and then numbers."""
+    alphabet = string.ascii_uppercase
+    return [alphabet[i] if i < len(alphabet) else str(i + 1) for i in range(count)]
+
+
+def headed(*columns: str) -> Table:
+    """A table without lines; all columns but those of words are aligned to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        words = column in ("", "run", "started")
+        table.add_column(column, justify="left" if words else "right", overflow="fold")
+    return table
+
+
+if __name__ == "__main__":
+    cli.run(main)

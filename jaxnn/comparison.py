@@ -1,0 +1,167 @@
+"""Runs side by side: what there is, how their configs differ, and results over seeds."""
+
+import datetime
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxnn.config import Config, load_config
+from jaxnn.errors import JaxnnError, RunError
+from jaxnn.runs import CONFIG, METRICS, SUMMARY
+
+
+class Record(NamedTuple):
+    """What a run directory tells without loading data or parameters.
+
+    Attributes:
+        path: the directory.
+        started: when the run was started, in local time; None if the config cannot be read.
+        config: None if it cannot be read.
+        metrics: the reports; what comes after a damaged line is left out.
+        summary: the contents of ``summary.json``; None if training has not ended.
+        problem: a sentence on what is unfinished or damaged; else "".
+    """
+
+    path: Path
+    started: datetime.datetime | None
+    config: Config | None
+    metrics: list[dict[str, Any]]
+    summary: dict[str, Any] | None
+    problem: str
+
+    def result(self, *keys: str) -> float:
+        """A number under the first of the keys that has one, in the summary, or else the last
+        report that has it; NaN if there is none."""
+        for values in (self.summary or {}, *reversed(self.metrics)):
+            for key in keys:
+                if isinstance(values.get(key), int | float):
+                    return float(values[key])
+        return math.nan
+
+
+def read_record(path: str | Path) -> Record:
+    """Reads what there is of a run; what is unfinished or damaged is said in ``problem``.
+
+    Raises:
+        RunError: if there is no such directory.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise RunError(f"{path}: there is no such run directory")
+    config, started, summary, problem = None, None, None, ""
+    try:
+        config = load_config(path / CONFIG)
+        started = datetime.datetime.fromtimestamp((path / CONFIG).stat().st_mtime)
+    except JaxnnError as error:
+        there = (path / CONFIG).is_file()
+        problem = f"damaged: {error}" if there else f"no run directory: it has no {CONFIG}"
+    metrics, damaged = _read_metrics(path / METRICS)
+    if config is not None:
+        try:
+            summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
+            if not isinstance(summary, dict):
+                raise ValueError("expected keys and values")
+            problem = damaged
+        except FileNotFoundError:
+            epoch = metrics[-1]["epoch"] if metrics else 0
+            problem = damaged or f"unfinished: epoch {epoch:.3g} of {config.training.epochs}"
+        except (OSError, ValueError) as error:
+            summary, problem = None, f"damaged: {path / SUMMARY}: {error}"
+    return Record(path, started, config, metrics, summary, problem)
+
+
+def list_runs(folder: str | Path = "runs") -> list[Record]:
+    """The runs right below a folder, the oldest first; those without a config before."""
+    try:
+        paths = [path for path in Path(folder).iterdir() if path.is_dir()]
+    except OSError:
+        return []
+    earliest = datetime.datetime.min
+    records = [read_record(path) for path in sorted(paths)]
+    return sorted(records, key=lambda record: record.started or earliest)
+
+
+def group_by_config(records: Sequence[Record]) -> list[list[Record]]:
+    """Groups runs whose configs are equal but for seed and name; in the order of the first ones."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        if record.config is not None:
+            values = record.config.model_dump() | {"seed": None, "name": None}
+            groups.setdefault(json.dumps(values), []).append(record)
+    return list(groups.values())
+
+
+def config_differences(configs: Sequence[Config]) -> dict[str, list[Any]]:
+    """What differs between configs, but for seed and name: by dotted key, a value for each config.
+
+    Parts that are of different kinds (sgd here, adam there; more layers here than there) are
+    compared as a whole.
+    """
+
+    def walk(values: Sequence[Any], place: str) -> dict[str, list[Any]]:
+        first = values[0]
+        if all(value == first for value in values):
+            return {}
+        keys: Any = ()
+        if all(isinstance(value, dict) and value.keys() == first.keys() for value in values):
+            keys = first.keys()
+        elif all(isinstance(value, list) and len(value) == len(first) for value in values):
+            keys = range(len(first))
+        found: dict[str, list[Any]] = {}
+        for key in keys:
+            found |= walk([value[key] for value in values], f"{place}.{key}" if place else str(key))
+        return found or {place: list(values)}
+
+    plain = [config.model_dump() | {"seed": None, "name": None} for config in configs]
+    return walk(plain, "") if plain else {}
+
+
+class Spread(NamedTuple):
+    """A quantity over several runs.
+
+    Attributes:
+        mean: NaN if there is no value.
+        deviation: the sample standard deviation, with n - 1; NaN if there are not two.
+        number: n, how many values there are.
+    """
+
+    mean: float
+    deviation: float
+    number: int
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and standard deviation of those values that are finite."""
+    finite = [value for value in values if math.isfinite(value)]
+    return Spread(
+        float(np.mean(finite)) if finite else math.nan,
+        float(np.std(finite, ddof=1)) if len(finite) > 1 else math.nan,
+        len(finite),
+    )
+
+
+def _read_metrics(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """The reports up to the first damaged line, and a sentence on that line or "".
+
+    The last line may be incomplete: it is being written, or was when the run was stopped.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except FileNotFoundError:
+        return [], ""
+    except (OSError, UnicodeDecodeError) as error:
+        return [], f"damaged: {path}: {error}"
+    reports: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        if not line.endswith("\n"):
+            break
+        try:
+            report = json.loads(line)
+            reports.append({key: report[key] for key in ("epoch", "loss", "accuracy")} | report)
+        except (ValueError, TypeError, KeyError):
+            return reports, f"damaged: {path}: line {number} is no report"
+    return reports, ""

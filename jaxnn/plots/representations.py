@@ -1,0 +1,148 @@
+"""What a network makes of examples: how the classes come apart, layer by layer."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from jaxnn.layers.layer import Layer, Tree
+from jaxnn.network import at_path, label
+from jaxnn.plots.network import PASSING, plain
+from jaxnn.plots.style import BACKGROUND, INK, WIDTH, figure, quiet, title
+
+_COLORS = (
+    "#332288", "#e08e0b", "#44aa99", "#882255", "#88ccee",
+    "#117733", "#cc6677", "#999933", "#555555", "#aa4499",
+)  # fmt: skip
+"""Mostly Tol's "muted", which the color-blind tell apart; https://sronpersonalpages.nl/~pault/."""
+
+_MARKERS = "os^Dv<P>X*"
+
+
+def representations(
+    network: Layer, params: Tree, state: Tree, inputs: Array
+) -> dict[str, Array]:
+    """What a network in inference mode makes of its inputs, layer by layer.
+
+    A layer without parameters, such as an activation function, belongs to the one before it.
+
+    Args:
+        network: any layer; a ``serial`` is looked into.
+        params: its parameters.
+        state: its state.
+        inputs: (batch, *in_shape).
+
+    Returns:
+        By name, "input" first and the network's output last: (batch, *out_shape).
+    """
+    found = {"input": inputs}
+    x = inputs
+    for path, layer, own in plain(network, params):
+        x, _, _ = layer.forward(own, at_path(state, path), x)
+        if layer.name in PASSING:
+            continue
+        name = label(path, layer.name)
+        if len(found) > 1 and not jax.tree.leaves(own):
+            before, _ = found.popitem()
+            name = f"{before}, {layer.name}"
+        found[name] = x
+    return found
+
+
+class Projection(NamedTuple):
+    """Points as they look from where they are spread out most.
+
+    Attributes:
+        points: (n, 2): each point's coordinates along the first two principal components.
+        explained: (2,): the part of the variance along each.
+    """
+
+    points: np.ndarray
+    explained: np.ndarray
+
+
+def principal_components(values: np.ndarray) -> Projection:
+    """Projects points onto the two directions in which they vary most.
+
+    With the points centred, X = U S Vᵀ, the directions are the first two rows of Vᵀ, the points'
+    coordinates along them U S, and the variance along each is proportional to S². A direction's
+    sign is chosen so that its component of the largest magnitude is positive. Where there are
+    fewer directions than two, the coordinates along those missing are 0.
+
+    Args:
+        values: (n, ...), n at least 1: a point each, of any shape.
+    """
+    x = values.reshape(len(values), -1).astype(np.float64)
+    u, s, vt = np.linalg.svd(x - x.mean(0), full_matrices=False)
+    u, s, vt = u[:, :2], s**2, vt[:2]
+    points, explained = np.zeros((len(x), 2)), np.zeros(2)
+    signs = np.sign(vt[np.arange(len(vt)), np.abs(vt).argmax(1)])
+    points[:, : len(vt)] = u * np.sqrt(s[:2]) * signs
+    explained[: len(vt)] = s[:2] / (s.sum() or 1)
+    return Projection(points, explained)
+
+
+def representation_maps(
+    representations: Mapping[str, np.ndarray],
+    targets: np.ndarray,
+    classes: Sequence[str],
+    *,
+    heading: str = "",
+) -> Figure:
+    """Draws what layers make of examples, each in its two principal components.
+
+    Each class has a colour and a marker of its own, and its name stands at its median.
+
+    Args:
+        representations: by the layer's name, (n, ...), n at least 1.
+        targets: (n,): the class of each example.
+        classes: the name of each class.
+        heading: a text over all.
+    """
+    count = len(representations)
+    across = count if count < 4 else 2 if count == 4 else 3
+    down = math.ceil(count / across)
+    picture = figure(height=(0.92 * WIDTH / max(across, 2)) * down + 0.3)
+    grid = picture.subplots(down, across, squeeze=False)
+    for axes, (name, values) in zip(grid.flat, representations.items(), strict=False):
+        _draw(axes, principal_components(values), targets, classes)
+        title(axes, f"{name}: {math.prod(values.shape[1:]):,} values")
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    if heading:
+        picture.suptitle(
+            heading, x=0.01, ha="left", fontsize=10, color=INK, parse_math=False
+        )
+    return picture
+
+
+def _draw(
+    axes: Axes, projection: Projection, targets: np.ndarray, classes: Sequence[str]
+) -> None:
+    points, explained = projection
+    present = [k for k in range(len(classes)) if (targets == k).any()]
+    for k in present:
+        look = {"color": _COLORS[k % len(_COLORS)], "marker": _MARKERS[(k + k // 10) % 10]}
+        axes.scatter(*points[targets == k].T, s=9, linewidth=0, alpha=0.65, label=classes[k], **look)
+    for k in present:
+        name = axes.text(
+            *np.median(points[targets == k], axis=0),
+            classes[k],
+            color=_COLORS[k % len(_COLORS)],
+            fontsize=12 if len(classes[k]) < 3 else 9,
+            fontweight="bold",
+            ha="center",
+            va="center",
+            parse_math=False,
+        )
+        name.set_path_effects([withStroke(linewidth=3, foreground=BACKGROUND)])
+    quiet(axes)
+    axes.tick_params(labelsize=7)
+    axes.set_xlabel(f"component 1: {100 * explained[0]:.0f} % of the variance")
+    axes.set_ylabel(f"component 2: {100 * explained[1]:.0f} %")

@@ -1,0 +1,110 @@
+"""The loss around a trained network, as a map."""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from jaxnn.landscape import Plane
+from jaxnn.plots.style import AMOUNT, BACKGROUND, INK, POSITIVE, QUIET, figure, quiet, title
+
+_FEWEST_LINES = 4
+
+
+def loss_map(plane: Plane, *, heading: str = "") -> Figure:
+    """Draws the loss on a plane through a network's parameters: a map, and two sections.
+
+    The map has contour lines and is the darker the larger the loss, on a logarithmic scale where
+    all losses are positive. What is not finite stays white. The sections go through the centre,
+    along either direction.
+
+    Args:
+        plane: from ``jaxnn.landscape.loss_plane``.
+        heading: a text over all.
+    """
+    steps, losses = plane.steps, np.ma.masked_invalid(plane.losses)
+    picture = figure(height=4.6)
+    left, right = picture.subplots(1, 2, width_ratios=(1.5, 1))
+    positive = bool(losses.count()) and float(losses.min()) > 0
+    scale = (LogNorm if positive else Normalize)(*_ends(losses))
+    left.pcolormesh(
+        steps, steps, losses, shading="gouraud", cmap=AMOUNT, norm=scale, rasterized=True
+    )
+    levels = _levels(losses, positive)
+    if levels:
+        # Dark lines where the map is light, light ones where it is dark.
+        colors = [INK if scale(level) < 0.55 else BACKGROUND for level in levels]
+        lines = left.contour(steps, steps, losses, levels=levels, colors=colors, linewidths=0.8)
+        left.clabel(lines, fmt=_figures, fontsize=8)
+    left.plot(0, 0, "+", color=POSITIVE, markersize=13, markeredgewidth=2.5)
+    left.set_aspect("equal")
+    left.set(
+        xlabel="step along direction 1, in norms of each filter",
+        ylabel="step along direction 2",
+    )
+    quiet(left)
+    left.grid(False)
+    title(left, heading)
+
+    middle = len(steps) // 2
+    for values, name, dashes in (
+        (losses[middle], "direction 1", "-"),
+        (losses[:, middle], "direction 2", (0, (4, 2))),
+    ):
+        right.plot(steps, values, color=INK, linestyle=dashes, linewidth=1.4, label=name)
+    right.plot(
+        0, plane.center, "+", color=POSITIVE, markersize=13, markeredgewidth=2.5, linestyle="none",
+        label=f"the trained network: {plane.center:.4f}",
+    )  # fmt: skip
+    quiet(right)
+    right.set(xlabel="step", ylabel="loss", xlim=(steps[0], steps[-1]))
+    right.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
+    if positive:
+        _logarithmic(right)
+    right.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=9, labelcolor=QUIET
+    )
+    return picture
+
+
+def _ends(losses: np.ma.MaskedArray) -> tuple[float, float]:
+    """The scale's ends: different, finite, whatever the losses are."""
+    if not losses.count():
+        return 0.0, 1.0
+    low, high = float(losses.min()), float(losses.max())
+    return low, high if high > low else low + (abs(low) or 1.0)
+
+
+def _levels(losses: np.ma.MaskedArray, positive: bool) -> list[float]:
+    """Round losses to draw contours at: 1, 2, 5, 10, … where there are enough of these between."""
+    if not losses.count():
+        return []
+    low, high = float(losses.min()), float(losses.max())
+    if low == high:
+        return []
+    levels: list[float] = []
+    if positive:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        parts = (1, 2, 5) if len(decades) < 7 else (1,)
+        levels = [part * 10.0**decade for decade in decades for part in parts]
+        levels = [level for level in levels if low < level < high]
+    if len(levels) < _FEWEST_LINES:
+        ticks = MaxNLocator(8, steps=(1, 2, 5, 10)).tick_values(low, high)
+        levels = [float(level) for level in ticks if low < level < high]
+    return levels
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high / low < 1e4:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _figures(value)))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _figures(value: float) -> str:
+    return f"{value:.4g}"

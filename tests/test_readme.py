@@ -1,0 +1,92 @@
+"""What the README says works as it stands there."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import run_script
+from sklearn.datasets import load_iris
+
+import jaxnn
+from jaxnn.config import load_config
+from jaxnn.experiment import train
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(kind: str, mark: str) -> list[str]:
+    return re.findall(rf"<!-- {mark} -->\n```{kind}\n(.*?)```", README, re.DOTALL)
+
+
+def test_its_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(load_config(ROOT / "configs/digits_mlp.yaml"), tmp_path / "runs" / "digits")
+    monkeypatch.chdir(tmp_path)
+    found = blocks("python", "run")
+    assert len(found) == 6
+    names: dict[str, Any] = {}
+    printed = []
+    for block in found:
+        exec(compile(block, "README.md", "exec"), names)
+        printed.append(capsys.readouterr().out)
+    training, fitting, checking, tracing, predicting, by_numpy = printed
+    assert float(training.split()[1]) < 0.1
+    assert fitting.count("epoch") == 10
+    assert checking.startswith("swish: ok\n  d input  relative error ")
+    assert [line.split(" (")[0] for line in tracing.splitlines()] == [
+        *("serial", "0 flatten", "1 dense", "2 swish", "3 dense")
+    ]
+    assert float(predicting) == float(by_numpy) > 0.95
+
+
+def test_its_own_data_need_no_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flowers = load_iris()
+    rows = [
+        ",".join([*map(str, features), flowers.target_names[target]])
+        for features, target in zip(flowers.data, flowers.target, strict=True)
+    ]
+    header = "sepal length,sepal width,petal length,petal width,species"
+    (tmp_path / "flowers.csv").write_text("\n".join([header, *rows]) + "\n")
+    (block,) = blocks("yaml", r"run: flowers\.yaml")
+    (tmp_path / "flowers.yaml").write_text(block)
+    monkeypatch.chdir(tmp_path)
+    outcome = run_script(capsys, "train", "flowers.yaml", "--run-dir", "run")
+    assert outcome.status == 0, outcome.err
+    accuracy = re.search(r"test accuracy ([\d.]+)%", outcome.out)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 90
+
+
+def test_its_config_is_the_one_that_is_shipped() -> None:
+    (block,) = re.findall(r"`configs/mnist_mlp\.yaml`:\n\n```yaml\n(.*?)```", README, re.DOTALL)
+    text = (ROOT / "configs/mnist_mlp.yaml").read_text()
+    assert re.sub(r"^#.*\n", "", text, flags=re.MULTILINE) == block
+
+
+def test_it_lists_the_whole_interface() -> None:
+    table = README[README.index("### What there is") : README.index("## Pictures")]
+    listed = set(re.findall(r"`(?:jaxnn\.)?(\w+)`", table))
+    assert set(jaxnn.__all__) <= listed
+    for name in listed - {"jaxnn", "vmap"}:
+        places = (jaxnn, jaxnn.optimizers, jaxnn.schedules, jaxnn.initializers, jaxnn.data)
+        modules = (*places, jaxnn.training)
+        known = any(hasattr(module, name) for module in modules)
+        assert known or name in {"config", "experiment", "runs", "train", "resume"}, name
+
+
+def test_its_pictures_and_files_exist() -> None:
+    for path in re.findall(r"\]\((\.github/[^)]+)\)", README):
+        assert (ROOT / path).is_file(), path
+    for path in re.findall(r"(?:experiments|configs)/\w+\.(?:py|yaml)", README):
+        assert (ROOT / path).is_file(), path
+
+
+def test_its_first_command_needs_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAXNN_DATA", str(tmp_path / "nowhere"))
+    assert len(jaxnn.data.digits().train.targets) == 1297
+    assert not (tmp_path / "nowhere").exists()
