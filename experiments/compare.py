@@ -91,11 +91,10 @@ def compare(groups: Mapping[str, Sequence[Record]], output: Console) -> None:
     configs = [group[0].config for group in groups.values() if group[0].config]
     for key, values in config_differences(configs).items():
         output.print(f"\n{key}", style="bold")
-        alike: dict[str, list[str]] = {}
-        for letter, value in zip(groups, values, strict=True):
-            alike.setdefault(short(value), []).append(letter)
-        for value, which in alike.items():
-            output.print(f"  {' '.join(which)}: {value}")
+        for i, value in enumerate(values):
+            if values.index(value) == i:
+                alike = [x for x, other in zip(groups, values, strict=True) if other == value]
+                output.print(f"  {' '.join(alike)}: {short(value)}")
     if len(groups) == 1 and len(configs) == 1:
         print("\nthe configs differ in no more than seed and name")
 
@@ -121,7 +120,7 @@ def shown(values: Sequence[float], form: str, factor: float = 1, unit: str = "")
     if not number:
         return "–"
     text = form.format(mean)
-    if deviation > 0:
+    if number > 1 and len(set(values)) > 1:
         text += f" ± {form.format(deviation)}"
     return text + unit + (f" ({number})" if number < len(values) else "")
 

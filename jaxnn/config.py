@@ -69,7 +69,8 @@ LAYERS = {
         layers,
         *("dense", "dropout", "flatten", "identity", "reshape", "layer_norm", "rms_norm"),
         *("elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax"),
-        *("softplus", "tanh"),
+        *("softplus", "tanh", "avg_pool", "batch_norm", "conv2d", "global_avg_pool", "group_norm"),
+        "max_pool",
     ),
     **_family(network, "parallel", "rematerialize", "serial", "shortcut"),
 }

@@ -133,7 +133,8 @@ def loss_plane(
         return jax.vmap(at)(where)
 
     steps = radius * np.linspace(-1, 1, resolution)
-    points = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)  # the first direction in columns
+    # Within a row, it is the step along the first direction that varies.
+    points = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
     size = int(np.clip(_AT_A_TIME // max(count(params), 1), 2, resolution))
     padded = np.concatenate([points, np.zeros((-len(points) % size, 2))])
     arguments = jax.device_put((params, first, second, state, inputs, targets))

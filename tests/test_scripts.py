@@ -126,11 +126,9 @@ def test_a_run_can_be_evaluated(trained: tuple[Path, str], call: Call) -> None:
     ):
         result = call("evaluate.py", trained[0], *arguments)
         accuracy, loss = summary[f"{split}_accuracy"], summary[f"{split}_loss"]
-        assert result == (
-            0,
-            f"{split}: accuracy {accuracy:.2%}, loss {loss:.4f} ({count} examples)\n",
-            "",
-        )
+        assert (result.status, result.err) == (0, "")
+        expected = f"{split}: accuracy {accuracy:.2%}, loss {loss:.4f} ({count} examples)"
+        assert result.out.splitlines()[0] == expected
 
 
 def test_a_config_can_be_described_and_the_description_is_one(

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What is decoded; formats whose decoders run other programs are not among them."""
 
-_LARGEST = 120_000_000
-"""Pixels: what claims to be larger is taken for a decompression bomb."""
+_LARGEST = 64_000_000
+"""Pixels to decode: what claims to have more is taken for a decompression bomb."""
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 """Of red, green and blue, as JPEG has it (ITU-R BT.601)."""
@@ -66,13 +66,13 @@ def read_image(source: str | Path | BinaryIO, *, longest: int = 512) -> np.ndarr
 
 
 def _pixels(image: Image.Image, longest: int) -> np.ndarray:
+    image.draft(None, (longest, longest))  # JPEG can be decoded at a smaller scale
     width, height = image.size
     if width * height > _LARGEST:
         raise DataError(
             f"{width} × {height} pixels are refused: at most {_LARGEST // 10**6} million are "
             "decoded. Save the image smaller"
         )
-    image.draft(None, (longest, longest))  # JPEG can be decoded at a smaller scale
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I;16"):
         upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
@@ -202,7 +202,7 @@ def find_ink(image: np.ndarray, size: int) -> np.ndarray:
         DataError: there is none, or hardly any contrast.
     """
     grey = _grey(image)
-    # Where the ink itself reaches much of the border, the constant is the better guess.
+    # Where the ink itself takes up much of the border, a constant background is the better guess.
     found = [_contrast(grey, background) for background in (_constant(grey), _polynomial(grey))]
     contrast, full, noise = min(found, key=lambda guess: guess[2] / (guess[1] + 1e-6))
     if full < max(_FAINTEST, 2 * noise):
@@ -217,7 +217,7 @@ def find_ink(image: np.ndarray, size: int) -> np.ndarray:
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
 
 
-def _contrast(grey: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, float, float]:
+def _contrast(grey: np.ndarray, background: np.ndarray | float) -> tuple[np.ndarray, float, float]:
     """Return how much each pixel stands out as ink does; how much full ink does; and noise."""
     contrast = grey - background
     smooth = ndimage.uniform_filter(contrast, max(1, min(grey.shape) // 100))
@@ -230,12 +230,12 @@ def _contrast(grey: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, flo
     return contrast, full, noise
 
 
-def _constant(grey: np.ndarray) -> np.ndarray:
-    """Return the brightness around which a third of the border's lies most densely, as an array."""
+def _constant(grey: np.ndarray) -> float:
+    """Return the brightness around which a third of the border's lies most densely."""
     values = np.sort(grey[_border(grey)])
     third = max(1, values.size // 3)
     start = int((values[third:] - values[:-third]).argmin()) if values.size > third else 0
-    return np.median(values[start : start + third])
+    return float(np.median(values[start : start + third]))
 
 
 def _polynomial(grey: np.ndarray) -> np.ndarray:

@@ -13,23 +13,31 @@ from jaxnn.layers.activations import (
     softplus,
     tanh,
 )
+from jaxnn.layers.convolution import conv2d
 from jaxnn.layers.dense import dense
 from jaxnn.layers.dropout import dropout
 from jaxnn.layers.layer import Layer, stateless
-from jaxnn.layers.normalization import layer_norm, rms_norm
+from jaxnn.layers.normalization import batch_norm, group_norm, layer_norm, rms_norm
+from jaxnn.layers.pooling import avg_pool, global_avg_pool, max_pool
 from jaxnn.layers.shaping import flatten, reshape
 
 __all__ = [
     "Layer",
+    "avg_pool",
+    "batch_norm",
+    "conv2d",
     "dense",
     "dropout",
     "elu",
     "flatten",
     "gelu",
+    "global_avg_pool",
+    "group_norm",
     "identity",
     "layer_norm",
     "leaky_relu",
     "log_softmax",
+    "max_pool",
     "relu",
     "reshape",
     "rms_norm",

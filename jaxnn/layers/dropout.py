@@ -7,17 +7,20 @@ from jax import Array
 from jaxnn.layers.layer import Layer, Shape, Tree
 
 
-def dropout(rate: float) -> Layer:
+def dropout(rate: float, *, spatial: bool = False) -> Layer:
     """Sets each element to 0 with probability ``rate`` in training; else does nothing.
 
     What is kept is scaled by 1 / (1 - rate), so that the expectation of the output is the input
     ("inverted" dropout). Any input shape. The mask of an example follows from its key alone, not
     from the other examples of the batch: see ``Layer.forward``.
 
-    Source: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html.
+    Sources: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html; for
+    ``spatial``, Tompson et al. 2015, https://arxiv.org/abs/1411.4280.
 
     Args:
         rate: the probability of dropping an element, in [0, 1).
+        spatial: whether a channel (the last axis) of an example is dropped or kept as a whole:
+            neighbouring positions are too alike for the noise to matter otherwise.
 
     Raises:
         ValueError: if ``rate`` is not in [0, 1); from ``forward``, in training without a key.
@@ -37,7 +40,10 @@ def dropout(rate: float) -> Layer:
             raise ValueError("dropout needs a key in training: forward(..., train=True, key=key)")
         if key.ndim == 0:
             key = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(len(x)))
-        kept = jax.vmap(lambda k: jax.random.bernoulli(k, 1 - rate, x.shape[1:]))(key)
+        shape = x.shape[1:]
+        if spatial:
+            shape = (1,) * (len(shape) - 1) + shape[-1:]
+        kept = jax.vmap(lambda k: jax.random.bernoulli(k, 1 - rate, shape))(key)
         return _mask(x, kept), state, kept
 
     def backward(params: Tree, residuals: Tree, dy: Array) -> tuple[Array, Tree]:

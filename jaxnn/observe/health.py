@@ -12,7 +12,8 @@ from jaxnn.training import LayerStatistics, Report
 
 VANISHING = 1e-3  # gradient at the first layer's output over that at the last one's
 EXPLODING = 1e3
-INACTIVE = 0.95  # fraction of a layer's units that are dead, or of its outputs that are saturated
+DEAD = 0.95  # fraction of a relu layer's units
+SATURATED = 0.99  # fraction of a sigmoid or tanh layer's outputs: trained ones often pass 0.9
 SPIKE = 4.0  # a chunk's loss over the median of the recent ones …
 SPIKE_SHARE = 0.25  # … and above it by this share of the first loss
 RECENT = 10  # reports
@@ -105,7 +106,8 @@ def _gradients(layers: tuple[LayerStatistics, ...]) -> list[tuple[str, str, str]
 def _inactive(layers: tuple[LayerStatistics, ...]) -> list[tuple[str, str, str]]:
     found = []
     for layer in layers[:-1]:  # the network's own outputs near their limits are sure answers
-        if layer.inactive is not None and layer.inactive > INACTIVE:
+        bound = DEAD if layer.name == "relu" else SATURATED
+        if layer.inactive is not None and layer.inactive > bound:
             what = (
                 "units are dead: 0 for every example of the batch"
                 if layer.name == "relu"

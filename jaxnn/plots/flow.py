@@ -7,10 +7,28 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogFormatterSciNotation,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+)
 
 from jaxnn.plots.network import PASSING
-from jaxnn.plots.style import AMOUNT, FAINT, INK, POSITIVE, QUIET, figure, quiet, spaced, title
+from jaxnn.plots.style import (
+    AMOUNT,
+    FAINT,
+    INK,
+    POSITIVE,
+    QUIET,
+    figure,
+    quiet,
+    round_parts,
+    spaced,
+    title,
+)
 
 USUAL_RATIO = 1e-3
 """Of the norms of an update and of the weights it changes: where training mostly goes well.
@@ -19,19 +37,23 @@ Source: the usual rule of thumb, as in the notes of Stanford's CS231n, "Neural N
 https://cs231n.github.io/neural-networks-3/#ratio.
 """
 
-_MOST_LABELS = 20
-"""More names would not fit beside the axes."""
+_MOST_NAMES = 10
+"""More would hide how the lines are ordered."""
+
+_NAME_HEIGHT = 0.05
+"""Of the axes' height."""
 
 _MOST_STRIPS = 32
 
-_SMALL = {"fontsize": 7.5, "parse_math": False}
+_SMALL: dict[str, Any] = {"fontsize": 7.5, "parse_math": False}
 
 
 class _Series(NamedTuple):
-    """The layers' statistics over time: epochs (reports,), and for each layer, by its label, an
-    array (reports,) for each quantity; NaN for what was not finite."""
+    """The layers' statistics over time: epochs (reports,), where the run ended, and for each layer,
+    by its label, an array (reports,) for each quantity; NaN for what was not finite."""
 
     epochs: np.ndarray
+    end: float
     layers: dict[str, dict[str, np.ndarray]]
 
 
@@ -50,37 +72,39 @@ def gradient_flow(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     Raises:
         ValueError: if no report has statistics.
     """
-    epochs, layers = _series(metrics)
+    epochs, end, layers = _series(metrics)
     trained = {name: values for name, values in layers.items() if "weight_norm" in values}
     colors = AMOUNT(np.linspace(0.45, 1, max(len(trained), 1)))
+    marked = len(epochs) < 50 and len(trained) < 8
     picture = figure(height=3.6)
+    picture.set_layout_engine("constrained", wspace=0.06)
     left, right = picture.subplots(1, 2)
     for axes, key in ((left, "d_output_norm"), (right, "update_ratio")):
-        for color, (name, values) in zip(colors, trained.items(), strict=False):
+        lines = [
             axes.plot(
                 epochs,
                 values[key],
                 label=name,
                 color=color,
-                linewidth=1.4,
-                marker="o" if len(epochs) < 50 else None,
+                linewidth=1.4 if len(trained) < 8 else 1.0,
+                marker="o" if marked else None,
                 markersize=2.5,
-            )
+                clip_on=False,
+            )[0]
+            for color, (name, values) in zip(colors, trained.items(), strict=False)
+        ]
+        named = [lines[i] for i in spaced(len(lines), _MOST_NAMES)]
+        if axes is right:
+            usual = {"color": INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
+            named += axes.plot((0, end), 2 * (USUAL_RATIO,), label="usual: 0.001", **usual)
         quiet(axes)
-        axes.set_yscale("log", nonpositive="mask")
-        _epochs(axes, epochs)
+        _epochs(axes, end)
+        _logarithmic(axes)
+        _name_ends(axes, named)
     left.set_ylabel("norm of ∂loss/∂output")
     title(left, "The gradient at each layer's output")
-    right.set_ylabel("norm of the update / norm of the weights")
+    right.set_ylabel("norm of update / norm of weights")
     title(right, "How much a step changes each layer")
-    right.axhline(USUAL_RATIO, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    right.text(
-        0.02, USUAL_RATIO, "usual: 0.001", color=INK, fontsize=8, va="bottom",
-        transform=right.get_yaxis_transform(),
-    )  # fmt: skip
-    for axes in (left, right):
-        _decades(axes)
-        _name_ends(axes)
     return picture
 
 
@@ -100,59 +124,87 @@ def activation_flow(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     Raises:
         ValueError: if no report has statistics.
     """
-    epochs, layers = _series(metrics)
+    epochs, end, layers = _series(metrics)
     strips = _strips(layers)
     kept = spaced(len(strips), _MOST_STRIPS)
     shown = [strips[i] for i in kept]
     watched = any("inactive" in values for _, values in shown)
-    each = min(max(6 / len(shown), 0.34), 0.9)  # inches
-    picture = figure(height=each * len(shown) + 0.9)
-    grid = picture.subplots(
-        len(shown), 2 if watched else 1, squeeze=False, sharex=True, width_ratios=[3, 1][: 1 + watched]
-    )
+    each = min(max(5 / len(shown), 0.3), 0.9)  # inches
+    picture = figure(height=each * len(shown) + 0.8)
+    picture.set_layout_engine("constrained", h_pad=0.02, hspace=0)
+    widths = [3, 1] if watched else [1]
+    grid = picture.subplots(len(shown), len(widths), squeeze=False, width_ratios=widths)
     hidden = _limits([values for _, values in shown[:-1]] or [shown[0][1]])
     for row, (name, values) in enumerate(shown):
         last = row == len(shown) - 1
         band, *inactive = grid[row]
-        mean, deviation = values["activation_mean"], values["activation_deviation"]
-        band.fill_between(
-            epochs, mean - deviation, mean + deviation, color=AMOUNT(0.3), linewidth=0
-        )
-        band.axhline(0, color=FAINT, linewidth=0.8, zorder=1)
-        band.plot(epochs, mean, color=AMOUNT(0.95), linewidth=1.3)
-        band.set_ylim(_limits([values]) if last else hidden)
+        _draw_band(band, epochs, values, _limits([values]) if last else hidden)
         band.set_ylabel(name, rotation=0, ha="right", va="center", parse_math=False)
-        if np.isfinite(mean[-1] + deviation[-1]):
-            text = f"{mean[-1]:.2g} ± {deviation[-1]:.2g}"
-            band.text(1.01, 0.5, text, color=INK, va="center", transform=band.transAxes, **_SMALL)
         for axes in inactive:
             _draw_inactive(axes, epochs, values.get("inactive"))
+            if row:
+                axes.set_yticks([])
         for axes in (band, *inactive):
             quiet(axes)
-            axes.tick_params(labelsize=7, labelbottom=last)
-            _epochs(axes, epochs)
+            axes.spines["bottom"].set_visible(False)
+            axes.tick_params(labelsize=7, labelbottom=last, bottom=last)
+            _epochs(axes, end)
             axes.set_xlabel("epoch" if last else "")
-        band.yaxis.set_major_locator(MaxNLocator(2, steps=(1, 2, 5, 10)))
     title(grid[0][0], "Outputs of each layer: mean ± deviation")
     if watched:
         title(grid[0][1], "Inactive units")
     return picture
 
 
+def _draw_band(
+    axes: Axes,
+    epochs: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    limits: tuple[float, float],
+) -> None:
+    mean, deviation = values["activation_mean"], values["activation_deviation"]
+    axes.fill_between(epochs, mean - deviation, mean + deviation, color=AMOUNT(0.3), linewidth=0)
+    axes.axhline(0, color=FAINT, linewidth=0.8, zorder=1)
+    axes.plot(epochs, mean, color=AMOUNT(0.95), linewidth=1.3)
+    # Two ticks, zero and a round number: strips may be low.
+    far = max(limits, key=abs)
+    decade = 10.0 ** math.floor(math.log10(abs(far)))
+    tick = math.copysign(max(m for m in (1, 2, 5) if m * decade <= abs(far)) * decade, far)
+    axes.set(ylim=limits, yticks=(0, tick), yticklabels=("0", _figures(tick)))
+    if np.isfinite(mean[-1] + deviation[-1]):
+        _at_end(axes, f"{_figures(mean[-1])} ± {_figures(deviation[-1])}")
+
+
 def _draw_inactive(axes: Axes, epochs: np.ndarray, share: np.ndarray | None) -> None:
-    axes.set(ylim=(0, 1), yticks=(0, 1))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.set(ylim=(0, 1), yticks=(0, 1), yticklabels=("0 %", "100 %"))
+    axes.axhline(0, color=FAINT, linewidth=0.8, zorder=1)
     if share is None:
-        axes.text(
-            0.5, 0.5, "has none", color=QUIET, ha="center", va="center", transform=axes.transAxes,
-            **_SMALL,
-        )  # fmt: skip
+        middle: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
+        axes.text(0.5, 0.5, "does not apply", color=QUIET, **middle, **_SMALL)
         return
     axes.fill_between(epochs, 0, share, color=POSITIVE, alpha=0.25, linewidth=0)
     axes.plot(epochs, share, color=POSITIVE, linewidth=1.3, clip_on=False)
     if np.isfinite(share[-1]):
-        text = f"{100 * share[-1]:.1f} %"
-        axes.text(1.03, 0.5, text, color=INK, va="center", transform=axes.transAxes, **_SMALL)
+        _at_end(axes, f"{100 * share[-1]:.1f} %")
+
+
+def _at_end(axes: Axes, text: str) -> None:
+    """Writes a last value at the right of axes."""
+    axes.annotate(
+        text,
+        xy=(1, 0.5),
+        xycoords="axes fraction",
+        xytext=(4, 0),
+        textcoords="offset points",
+        color=INK,
+        va="center",
+        annotation_clip=False,
+        **_SMALL,
+    )
+
+
+def _figures(value: float) -> str:
+    return f"{value:.2g}".replace("-", "−")
 
 
 def _series(metrics: Sequence[Mapping[str, Any]]) -> _Series:
@@ -161,12 +213,15 @@ def _series(metrics: Sequence[Mapping[str, Any]]) -> _Series:
         raise ValueError("no report has statistics of the layers")
     layers = {
         name: {
-            key: np.array([report["statistics"].get(name, {}).get(key) for report in reports], float)
+            key: np.array(
+                [report["statistics"].get(name, {}).get(key) for report in reports], float
+            )
             for key in values
         }
         for name, values in reports[0]["statistics"].items()
     }
-    return _Series(np.array([report["epoch"] for report in reports], float), layers)
+    epochs = np.array([report["epoch"] for report in reports], float)
+    return _Series(epochs, float(metrics[-1]["epoch"]), layers)
 
 
 def _strips(
@@ -199,53 +254,53 @@ def _limits(layers: Sequence[Mapping[str, np.ndarray]]) -> tuple[float, float]:
     return float(low - room), float(high + room)
 
 
-def _epochs(axes: Axes, epochs: np.ndarray) -> None:
-    axes.set(xlabel="epoch", xlim=(0, epochs[-1]))
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10), integer=epochs[-1] > 3))
+def _epochs(axes: Axes, end: float) -> None:
+    axes.set(xlabel="epoch", xlim=(0, end))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10), integer=end > 3))
 
 
-def _decades(axes: Axes) -> None:
-    """Limits of a logarithmic axis that show a decade at least, so that it has ticks."""
-    lines = [np.asarray(line.get_ydata(), float) for line in axes.lines]
-    values = np.concatenate(lines) if lines else np.empty(0)
-    values = values[np.isfinite(values) & (values > 0)]
-    low, high = (values.min(), values.max()) if values.size else (1.0, 1.0)
-    room = max(1.15, math.sqrt(10 / (high / low))) if high / low < 10 else 1.15
+def _logarithmic(axes: Axes) -> None:
+    """A logarithmic axis of half a decade at least, so that it has ticks."""
+    axes.set_yscale("log", nonpositive="mask")
+    values = [float(y) for line in axes.lines for y in _positive(line)[:, 1]] or [1.0]
+    low, high = min(values), max(values)
+    room = max(1.15, math.sqrt(3 * low / high))
     axes.set_ylim(low / room, high * room)
-    axes.yaxis.set_major_locator(LogLocator(numticks=8))
     if high / low > 1e3:
-        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_locator(LogLocator(numticks=8))
+    else:
+        axes.yaxis.set_major_locator(LogLocator(subs=round_parts(*axes.get_ylim())))
+        scientific = LogFormatterSciNotation(labelOnlyBase=False)
+        axes.yaxis.set_major_formatter(
+            FuncFormatter(lambda y, i: f"{y:g}" if 1e-4 < y < 1e4 else scientific(y, i))
+        )
+        scientific.set_axis(axes.yaxis)
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _name_ends(axes: Axes) -> None:
+def _positive(line: Line2D) -> np.ndarray:
+    """The points of a line that a logarithmic axis shows, (n, 2)."""
+    points = np.asarray(line.get_xydata())
+    return points[np.isfinite(points[:, 1]) & (points[:, 1] > 0)]
+
+
+def _name_ends(axes: Axes, lines: Sequence[Line2D]) -> None:
     """Writes a line's name where it ends, or nearby where names would overlap."""
     place = axes.transScale + axes.transLimits  # from data to fractions of the axes
-    ends = []
-    lines = [line for line in axes.lines if not line.get_label().startswith("_")]
-    for i in spaced(len(lines), _MOST_LABELS):
-        y = np.asarray(lines[i].get_ydata(), float)
-        y = y[np.isfinite(y) & (y > 0)]
-        if y.size:
-            ends.append((float(place.transform((1, y[-1]))[1]), lines[i]))
-    ends.sort(key=lambda end: end[0])
-    heights = _apart([height for height, _ in ends], 1 / _MOST_LABELS)
+    ends = [(place.transform(_positive(line)[-1]), line) for line in lines if len(_positive(line))]
+    ends.sort(key=lambda end: end[0][1])
+    heights = _apart([height for (_, height), _ in ends], _NAME_HEIGHT)
     for (end, line), height in zip(ends, heights, strict=True):
+        leader: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
         axes.annotate(
             str(line.get_label()),
-            xy=(1, end),
+            xy=tuple(end),
             xytext=(1.06, height),
             xycoords="axes fraction",
             color=line.get_color(),
             va="center_baseline",
             annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": line.get_color(),
-                "linewidth": 0.6,
-                "shrinkA": 0,
-                "shrinkB": 0,
-                "relpos": (0, 0.5),
-            },
+            arrowprops=leader | {"color": line.get_color(), "relpos": (0, 0.5)},
             **_SMALL,
         )
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,17 +17,17 @@ from jaxnn.plots.network import PASSING, plain
 from jaxnn.plots.style import BACKGROUND, INK, WIDTH, figure, quiet, title
 
 _COLORS = (
-    "#332288", "#e08e0b", "#44aa99", "#882255", "#88ccee",
+    "#332288", "#e08e0b", "#44aa99", "#882255", "#2f97c9",
     "#117733", "#cc6677", "#999933", "#555555", "#aa4499",
 )  # fmt: skip
 """Mostly Tol's "muted", which the color-blind tell apart; https://sronpersonalpages.nl/~pault/."""
 
 _MARKERS = "os^Dv<P>X*"
 
+_POINT: dict[str, Any] = {"s": 9, "linewidth": 0, "alpha": 0.65}
 
-def representations(
-    network: Layer, params: Tree, state: Tree, inputs: Array
-) -> dict[str, Array]:
+
+def representations(network: Layer, params: Tree, state: Tree, inputs: Array) -> dict[str, Array]:
     """What a network in inference mode makes of its inputs, layer by layer.
 
     A layer without parameters, such as an activation function, belongs to the one before it.
@@ -116,25 +116,24 @@ def representation_maps(
     for axes in grid.flat[count:]:
         axes.set_visible(False)
     if heading:
-        picture.suptitle(
-            heading, x=0.01, ha="left", fontsize=10, color=INK, parse_math=False
-        )
+        picture.suptitle(heading, x=0.01, ha="left", fontsize=10, color=INK, parse_math=False)
     return picture
 
 
-def _draw(
-    axes: Axes, projection: Projection, targets: np.ndarray, classes: Sequence[str]
-) -> None:
+def _draw(axes: Axes, projection: Projection, targets: np.ndarray, classes: Sequence[str]) -> None:
     points, explained = projection
     present = [k for k in range(len(classes)) if (targets == k).any()]
     for k in present:
-        look = {"color": _COLORS[k % len(_COLORS)], "marker": _MARKERS[(k + k // 10) % 10]}
-        axes.scatter(*points[targets == k].T, s=9, linewidth=0, alpha=0.65, label=classes[k], **look)
+        look: dict[str, Any] = {"color": _COLORS[k % 10], "marker": _MARKERS[(k + k // 10) % 10]}
+        x, y = points[targets == k].T
+        axes.scatter(x, y, label=classes[k], **look, **_POINT)
     for k in present:
+        x, y = np.median(points[targets == k], axis=0)
         name = axes.text(
-            *np.median(points[targets == k], axis=0),
+            x,
+            y,
             classes[k],
-            color=_COLORS[k % len(_COLORS)],
+            color=_COLORS[k % 10],
             fontsize=12 if len(classes[k]) < 3 else 9,
             fontweight="bold",
             ha="center",

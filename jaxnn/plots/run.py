@@ -82,12 +82,14 @@ def run_pictures(
     dataset = run.dataset
     source: Split = getattr(dataset, split)
     count = len(source.targets)
-    for example in examples:
-        if not 0 <= example < count:
-            there = f"its examples are 0 to {count - 1}" if count else "it has none"
-            raise JaxnnError(f"there is no example {example} in the {split} split: {there}")
     if not count:
         raise JaxnnError(f"{dataset.name}: the {split} split is empty")
+    for example in examples:
+        if not 0 <= example < count:
+            raise JaxnnError(
+                f"there is no example {example} in the {split} split: "
+                f"its examples are 0 to {count - 1}"
+            )
     metrics = read_metrics(run.path / METRICS)
 
     tell("training curves")
@@ -159,7 +161,7 @@ def _network(run: Run, split: str, example: int, contributions: bool) -> Picture
 
 
 def _weights(run: Run) -> Iterator[Picture]:
-    shape = run.dataset.in_shape
+    shape: Any = run.dataset.in_shape
     first = next((x for x in plain(run.network, run.params) if x[1].name not in PASSING), None)
     if first is None or first[1].name != "dense" or not _is_image(shape):
         return
@@ -240,7 +242,9 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
         try:
             report = json.loads(line)
             reports.append({key: report[key] for key in ("epoch", "loss", "accuracy")} | report)
-        except (ValueError, TypeError, KeyError) as error:
+            for layer in report.get("statistics", {}).values():
+                _ = layer["activation_mean"], layer["activation_deviation"], layer["d_output_norm"]
+        except (AttributeError, ValueError, TypeError, KeyError) as error:
             raise RunError(f"{path}: line {number} is no report: {error}") from error
     if not reports:
         raise RunError(f"{path}: no report in it")

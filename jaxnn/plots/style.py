@@ -6,6 +6,7 @@ print without colour; either has a contrast of 3 : 1 or more on a white and on a
 """
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,12 @@ def signed_bar(axes: Axes, drawn: ScalarMappable, label: str, *, exceeded: bool)
 def title(axes: Axes, text: str) -> None:
     """Puts a title over axes, at the left; nothing in it is taken for mathematics."""
     axes.set_title(text, loc="left", fontsize=10, color=INK, parse_math=False)
+
+
+def round_parts(low: float, high: float) -> tuple[float, ...]:
+    """Which parts of each decade to show between two positive numbers: fewer for more decades."""
+    decades = math.log10(high / low)
+    return (1, 1.5, 2, 3, 5, 7) if decades < 1.2 else (1, 2, 5) if decades < 3 else (1,)
 
 
 def spaced(count: int, most: int) -> list[int]:

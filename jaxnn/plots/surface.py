@@ -9,7 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from jaxnn.landscape import Plane
-from jaxnn.plots.style import AMOUNT, BACKGROUND, INK, POSITIVE, QUIET, figure, quiet, title
+from jaxnn.plots.style import (
+    AMOUNT,
+    BACKGROUND,
+    INK,
+    POSITIVE,
+    QUIET,
+    figure,
+    quiet,
+    round_parts,
+    title,
+)
 
 _FEWEST_LINES = 4
 
@@ -61,7 +71,8 @@ def loss_map(plane: Plane, *, heading: str = "") -> Figure:
     )  # fmt: skip
     quiet(right)
     right.set(xlabel="step", ylabel="loss", xlim=(steps[0], steps[-1]))
-    right.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
+    for axis in (left.xaxis, left.yaxis, right.xaxis):
+        axis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
     if positive:
         _logarithmic(right)
     right.legend(
@@ -79,7 +90,7 @@ def _ends(losses: np.ma.MaskedArray) -> tuple[float, float]:
 
 
 def _levels(losses: np.ma.MaskedArray, positive: bool) -> list[float]:
-    """Round losses to draw contours at: 1, 2, 5, 10, … where there are enough of these between."""
+    """Round losses to draw contours at, at equal ratios if there are enough of these between."""
     if not losses.count():
         return []
     low, high = float(losses.min()), float(losses.max())
@@ -88,8 +99,7 @@ def _levels(losses: np.ma.MaskedArray, positive: bool) -> list[float]:
     levels: list[float] = []
     if positive:
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        parts = (1, 2, 5) if len(decades) < 7 else (1,)
-        levels = [part * 10.0**decade for decade in decades for part in parts]
+        levels = [part * 10.0**decade for decade in decades for part in round_parts(low, high)]
         levels = [level for level in levels if low < level < high]
     if len(levels) < _FEWEST_LINES:
         ticks = MaxNLocator(8, steps=(1, 2, 5, 10)).tick_values(low, high)
@@ -101,10 +111,10 @@ def _logarithmic(axes: Axes) -> None:
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     if high / low < 1e4:
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_locator(LogLocator(subs=round_parts(low, high)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _figures(value)))
     axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _figures(value: float) -> str:
-    return f"{value:.4g}"
+    return f"{value:,g}"

@@ -106,7 +106,9 @@ def png_claiming(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     data = zlib.compress(bytes(1000))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("side", [12_000, 20_000, 1_000_000])
@@ -134,7 +136,7 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(DataError, match=f"{name}: (not an image|cannot read the image)"):
             read_image(path)
-    with pytest.raises(DataError, match="nowhere.png: cannot read the image: No such file"):
+    with pytest.raises(DataError, match=r"nowhere\.png: cannot read the image: No such file"):
         read_image(tmp_path / "nowhere.png")
     with pytest.raises(DataError, match="cannot read the image: Is a directory"):
         read_image(tmp_path)
@@ -287,7 +289,7 @@ def test_strokes_become_as_thick_as_those_of_an_average_example() -> None:
         ink = np.zeros((100, 90), np.uint8)
         ink[10:90, 10 : 10 + width] = ink[10 : 10 + width, 10:60] = 255
         ink[90 - width : 90, 10:60] = 255
-        assert float(prepare(grey(ink), data).sum()) == pytest.approx(average, rel=0.02)
+        assert float(prepare(grey(ink), data).sum()) == pytest.approx(average, rel=0.1)
 
 
 def test_digits_are_made_upright() -> None:
@@ -303,16 +305,19 @@ def test_digits_are_made_upright() -> None:
 # --- Photographs
 
 
-def test_photographs_of_a_digit_become_the_same_example() -> None:
+def test_photographs_of_a_digit_become_about_the_same_example() -> None:
     data = digits()
-    for image in data.test.inputs[:10]:
-        found = [
-            prepare(read_image(io.BytesIO(photograph(image[..., 0] * 15))), data).astype(int)
+    images = data.test.inputs[:10]
+    found = np.array(
+        [
+            [prepare(read_image(io.BytesIO(photograph(i[..., 0] * 15))), data) for i in images]
             for photograph in PHOTOGRAPHS
         ]
-        middle = np.median(found, 0)
-        assert np.abs(middle - image).mean() < 2.5
-        assert max(np.abs(example - middle).mean() for example in found) < 1
+    )
+    usual = np.median(found, 0)
+    assert np.abs(usual - images).mean() < 2
+    for photograph, examples in zip(PHOTOGRAPHS, found, strict=True):
+        assert np.abs(examples - usual).mean() < 1, photograph.__name__
 
 
 # --- Any other data set

@@ -11,15 +11,21 @@ from oracles import assert_close
 import jaxnn.layers
 import jaxnn.network
 from jaxnn.layers import (
+    avg_pool,
+    batch_norm,
+    conv2d,
     dense,
     dropout,
     elu,
     flatten,
     gelu,
+    global_avg_pool,
+    group_norm,
     identity,
     layer_norm,
     leaky_relu,
     log_softmax,
+    max_pool,
     relu,
     reshape,
     rms_norm,
@@ -36,15 +42,21 @@ BLOCK = serial(dense(5), tanh())
 LAYERS = {
     layer.name: layer
     for layer in [
+        avg_pool(),
+        batch_norm(),
+        conv2d(3),
         dense(3),
         dropout(0.3),
         elu(),
         flatten(),
         gelu(),
+        global_avg_pool(),
+        group_norm(1),
         identity(),
         layer_norm(),
         leaky_relu(),
         log_softmax(),
+        max_pool(),
         relu(),
         reshape((5, 1, 2)),
         rms_norm(),
@@ -59,7 +71,11 @@ LAYERS = {
         rematerialize(serial(dense(5), dropout(0.5)))._replace(name="rematerialize"),
     ]
 }
-IN_SHAPE = (2, 5)
+IMAGES = {"avg_pool", "conv2d", "global_avg_pool", "max_pool"}
+
+
+def in_shape(name):
+    return (4, 6, 8) if name in IMAGES else (2, 5)
 
 
 def test_no_public_layer_is_left_out():
@@ -76,16 +92,16 @@ def test_no_public_layer_is_left_out():
 
 RANDOM = np.random.default_rng(0)
 BATCH = 3
-X = RANDOM.standard_normal((BATCH, *IN_SHAPE), np.float32)
 
 
 @functools.cache
 def case(name):
-    """A layer, its parameters and state, the shape of its output, and gradients for it."""
+    """A layer, its parameters and state, inputs, the shape of its output, gradients for it."""
     layer = LAYERS[name]
-    params, state, out_shape = layer.init(jax.random.key(0), IN_SHAPE)
+    params, state, out_shape = layer.init(jax.random.key(0), in_shape(name))
+    x = RANDOM.standard_normal((BATCH, *in_shape(name)), np.float32)
     dy = RANDOM.standard_normal((BATCH, *out_shape), np.float32)
-    return layer, params, state, out_shape, dy
+    return layer, params, state, x, out_shape, dy
 
 
 def describe(tree):
@@ -104,16 +120,16 @@ def run(layer, state, train):
 @functools.cache
 def result(name):
     """What a layer computes in training, in one program."""
-    layer, params, state, _, dy = case(name)
-    return jax.jit(run(layer, state, train=True))(params, X, dy)
+    layer, params, state, x, _, dy = case(name)
+    return jax.jit(run(layer, state, train=True))(params, x, dy)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("name", LAYERS)
 def test_shapes_and_types(name, train, dtype):
-    layer, params, state, out_shape, dy = case(name)
-    params, x, dy = jax.tree.map(lambda a: a.astype(dtype), (params, X, dy))
+    layer, params, state, x, out_shape, dy = case(name)
+    params, x, dy = jax.tree.map(lambda a: a.astype(dtype), (params, x, dy))
     y, new_state, dx, dparams = jax.eval_shape(run(layer, state, train), params, x, dy)
     assert describe(y) == ((BATCH, *out_shape), dtype)
     assert describe(dx) == (x.shape, dtype)
@@ -123,8 +139,8 @@ def test_shapes_and_types(name, train, dtype):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_can_be_mapped(name):
-    layer, params, state, _, dy = case(name)
-    arguments = (params, X, dy)
+    layer, params, state, x, _, dy = case(name)
+    arguments = (params, x, dy)
     # The layer's own arguments come second, after others that are to make no difference to them.
     stacked = jax.tree.map(lambda leaf: np.stack([1 - leaf, leaf]), arguments)
     both = jax.jit(jax.vmap(run(layer, state, train=True)))(*stacked)
@@ -134,16 +150,16 @@ def test_can_be_mapped(name):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_forward_and_backward_work_as_separate_programs(name):
-    layer, params, state, _, dy = case(name)
+    layer, params, state, x, _, dy = case(name)
     forward = jax.jit(functools.partial(layer.forward, train=True))
-    _, _, residuals = forward(params, state, X, key=jax.random.key(3))
+    _, _, residuals = forward(params, state, x, key=jax.random.key(3))
     separate = jax.jit(layer.backward)(params, residuals, dy)
     assert_close(separate, result(name)[2:], 1e-5)
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_examples_do_not_see_each_other(name):
-    layer, params, state, _, _ = case(name)
+    layer, params, state, x, _, _ = case(name)
     forward = jax.jit(lambda x: layer.forward(params, state, x)[0])
-    others = np.concatenate([5 * X[1:2], X[1:2], -X[1:2]])
-    np.testing.assert_allclose(forward(others)[1], forward(X)[1], rtol=1e-5, atol=1e-7)
+    others = np.concatenate([5 * x[1:2], x[1:2], -x[1:2]])
+    np.testing.assert_allclose(forward(others)[1], forward(x)[1], rtol=1e-5, atol=1e-7)

@@ -68,6 +68,17 @@ def test_training_needs_a_key():
         HALF.forward((), (), jnp.ones((2, 3)), train=True)
 
 
+def test_spatial_dropout_drops_whole_channels():
+    layer = dropout(0.5, spatial=True)
+    assert_derivatives(layer, (2, 3, 4), batch=2, train=True)
+    x = jnp.ones((20, 3, 4, 50))
+    y, _, _ = layer.forward((), (), x, train=True, key=jax.random.key(0))
+    y = np.asarray(y)
+    np.testing.assert_array_equal(y, np.broadcast_to(y[:, :1, :1], y.shape))
+    assert (y == 0).mean() == pytest.approx(0.5, abs=0.05)
+    assert len(np.unique(y[:, 0, 0], axis=0)) == 20
+
+
 @pytest.mark.parametrize("rate", [-0.1, 1, 1.5, float("nan")])
 def test_refuses_rates_outside_the_unit_interval(rate):
     with pytest.raises(ValueError, match=r"rate must be in \[0, 1\)"):

@@ -67,13 +67,13 @@ def test_gradients_that_vanish_or_explode(first: float, word: str) -> None:
 def test_dead_and_saturated_layers_are_each_named_once() -> None:
     layers = (
         layer("relu", 1, inactive=0.97),
-        layer("tanh", 3, inactive=0.96),
-        layer("sigmoid", 4, inactive=0.99),  # the network's output
+        layer("tanh", 3, inactive=0.994),
+        layer("sigmoid", 4, inactive=1.0),  # the network's output
     )
     dead, saturated = sentences([report(i, 1 / i, statistics=layers) for i in range(1, 5)])
     assert "97% of the units are dead" in dead
     assert "1 relu" in dead
-    assert "96% of the outputs are saturated" in saturated
+    assert "99% of the outputs are saturated" in saturated
     assert "3 tanh" in saturated
 
 
