@@ -2,8 +2,8 @@
 
 A layer is three pure functions (``Layer``), and a network is a layer. What is used in every
 experiment is here; the rest lies in the modules: ``jaxnn.data``, ``initializers``, ``losses``,
-``optimizers``, ``schedules``, ``training``, and for whole experiments ``jaxnn.config``,
-``experiment`` and ``runs``.
+``optimizers``, ``schedules``, ``training``, ``metrics``, ``prediction``, and for whole experiments
+``jaxnn.config``, ``experiment`` and ``runs``.
 """
 
 from typing import TYPE_CHECKING, Any
