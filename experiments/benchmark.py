@@ -19,15 +19,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from peers import jax_grad, numpy_book
+from peers import convolutional, jax_grad, jax_grad_conv, numpy_book
 from peers.problem import Epoch, Problem, Weights
 
 from jaxnn import cli
 from jaxnn.data import mnist
 from jaxnn.errors import JaxnnError
-from jaxnn.layers import Layer, dense, flatten, relu, sigmoid
+from jaxnn.layers import (
+    Layer,
+    batch_norm,
+    conv2d,
+    dense,
+    dropout,
+    flatten,
+    global_avg_pool,
+    max_pool,
+    relu,
+    sigmoid,
+)
 from jaxnn.losses import quadratic, softmax_cross_entropy
-from jaxnn.network import serial
+from jaxnn.network import at_path, parallel, serial, shortcut, walk
 from jaxnn.optimizers import sgd
 from jaxnn.training import (
     Examples,
@@ -80,7 +91,140 @@ def observe(pairs: int) -> Iterator[Row]:
     yield _row("observe", "784-128-10, batch 64", "without statistics", times)
 
 
-BENCHMARKS = {"mlp": mlp, "observe": observe}
+CONVOLUTIONAL: dict[str, tuple[tuple[int, int, int], tuple[convolutional.Spec, ...]]] = {
+    "A, two convolutions": (
+        (28, 28, 1),
+        (
+            *(("conv", 32, "VALID"), ("relu",), ("conv", 64, "VALID"), ("relu",), ("pool",)),
+            *(("flatten",), ("dense", 128), ("relu",), ("dense", 10)),
+        ),
+    ),
+    "B, bird network": (
+        (32, 32, 3),
+        (
+            *(("conv", 32, "SAME"), ("relu",), ("pool",)),
+            *(("conv", 64, "SAME"), ("relu",), ("pool",)),
+            *(("conv", 128, "SAME"), ("relu",), ("pool",)),
+            *(("flatten",), ("dense", 256), ("relu",), ("dropout", 0.5), ("dense", 10)),
+        ),
+    ),
+    "C, resnet20": (
+        (32, 32, 3),
+        (
+            *(("conv", 16, "SAME"), ("norm",), ("relu",)),
+            *(("block", 16, 1), ("block", 16, 1), ("block", 16, 1)),
+            *(("block", 32, 2), ("block", 32, 1), ("block", 32, 1)),
+            *(("block", 64, 2), ("block", 64, 1), ("block", 64, 1)),
+            *(("mean",), ("dense", 10)),
+        ),
+    ),
+}
+
+
+def conv(pairs: int) -> Iterator[Row]:
+    """Training steps of convolutional networks, batch 128, float32; seconds are those of a step."""
+    _torch()
+    from peers import pytorch_conv
+
+    peers: dict[str, Callable[[convolutional.Problem], convolutional.Run]] = {
+        "jax.grad, outside a loop": jax_grad_conv.one_program_a_step,
+        "PyTorch, channels last": pytorch_conv.eager,
+        "jax.grad, in a loop": jax_grad_conv.one_program,
+    }
+    random = np.random.default_rng(0)
+    for case, (in_shape, layers) in CONVOLUTIONAL.items():
+        network = _convolutional(layers)
+        state = init_train_state(network, sgd(0.0), in_shape, seed=0)
+        problem = convolutional.Problem(
+            layers,
+            random.standard_normal((128, *in_shape), np.float32),
+            random.integers(0, 10, 128, np.int32),
+            _leaves(network, state),
+            steps=2,
+            learning_rate=1e-3,
+            momentum=0.9,
+        )
+        run_ours = _ours_convolutional(problem, network)
+        _, expected = run_ours()
+        for name, peer in peers.items():
+            run_peer = peer(problem)
+            _, found = run_peer()
+            if ("dropout", 0.5) not in layers:  # each draws its own numbers
+                _check_same(
+                    f"{case}: {name}",
+                    *(
+                        [(p["weight"], p["weight"]) for p in w if "weight" in p]
+                        for w in (problem.weights, expected, found)
+                    ),
+                )
+            slow = name == "jax.grad, in a loop"
+            times = [(run_ours()[0], run_peer()[0]) for _ in range(1 if slow else pairs)]
+            times = [(a / problem.steps, b / problem.steps) for a, b in times]
+            yield _row("conv", case, name, times)
+
+
+def _convolutional(layers: tuple[convolutional.Spec, ...]) -> Layer:
+    made: list[Layer] = []
+    normalized = any(name == "norm" for name, *_ in layers)
+    channels = 0
+    for name, *arguments in layers:
+        if name == "conv":
+            channels = arguments[0]
+            made.append(conv2d(channels, padding=arguments[1], bias=not normalized))
+        elif name == "block":
+            made += _block(channels, *arguments)
+            channels = arguments[0]
+        else:
+            make: dict[str, Callable[..., Layer]] = {
+                "relu": relu,
+                "pool": max_pool,
+                "flatten": flatten,
+                "dense": dense,
+                "dropout": dropout,
+                "norm": batch_norm,
+                "mean": global_avg_pool,
+            }
+            made.append(make[name](*arguments))
+    return serial(*made)
+
+
+def _block(channels: int, units: int, stride: int) -> list[Layer]:
+    body = serial(
+        conv2d(units, stride=stride, padding=1, bias=False),
+        batch_norm(),
+        relu(),
+        conv2d(units, bias=False),
+        batch_norm(),
+    )
+    if channels == units:
+        return [shortcut(body), relu()]
+    projection = serial(conv2d(units, 1, stride=stride, bias=False), batch_norm())
+    return [parallel(body, projection), relu()]
+
+
+def _leaves(network: Layer, state: TrainState) -> convolutional.Weights:
+    params = [at_path(state.params, path) for path, layer in walk(network) if not layer.layers]
+    return [{name: np.array(value) for name, value in p.items()} for p in params if p]
+
+
+def _ours_convolutional(problem: convolutional.Problem, network: Layer) -> convolutional.Run:
+    optimizer = sgd(problem.learning_rate, momentum=problem.momentum)
+    chunk = make_chunk(network, softmax_cross_entropy, optimizer)
+    examples = Examples(jnp.asarray(problem.images), jnp.asarray(problem.labels))
+    batches = jnp.tile(jnp.arange(len(problem.labels)), (problem.steps, 1))
+
+    def run() -> tuple[float, convolutional.Weights]:
+        state = init_train_state(network, optimizer, problem.images.shape[1:], seed=0)
+        jax.block_until_ready(state.params)
+        started = time.perf_counter()
+        state, totals = chunk(state, examples, batches, 0, problem.steps)
+        float(totals.loss)
+        return time.perf_counter() - started, _leaves(network, state)
+
+    return run
+
+
+BENCHMARKS = {"conv": conv, "mlp": mlp, "observe": observe}
 
 
 def _problem(

@@ -109,7 +109,7 @@ training: {epochs: 2, batch_size: 100}
             {"dense": {"units": 32, "weight_init": "he", **learned}},
             "relu",
             [
-                {"dropout": {"rate": 0.5}},
+                {"dropout": {"rate": 0.5, "spatial": False}},
                 {"dense": {"units": 10, "weight_init": {"normal": {"stddev": 0.01}}, **learned}},
             ],
         ],

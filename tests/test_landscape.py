@@ -46,7 +46,9 @@ def test_each_filter_of_a_direction_has_the_norm_of_the_weights() -> None:
 
 def test_directions_follow_from_the_key() -> None:
     params = (jnp.ones((4, 2)), jnp.ones((4, 2)))
-    first, again, other = (filter_normalized_direction(jax.random.key(k), params) for k in (0, 0, 1))
+    first, again, other = (
+        filter_normalized_direction(jax.random.key(k), params) for k in (0, 0, 1)
+    )
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
     assert not np.allclose(first[0], first[1])

@@ -62,9 +62,12 @@ LAYERS = {
 @PRECISIONS
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(name, dtype, tolerance):
-    layer, names, theirs = LAYERS[name]
+    compare_layer(*LAYERS[name], (3, 2, 5), dtype, tolerance)
+
+
+def compare_layer(layer, names, theirs, shape, dtype, tolerance):
     random = np.random.default_rng(0)
-    x = random.normal(0, 2, (3, 2, 5)).astype(dtype)
+    x = random.normal(0, 2, shape).astype(dtype)
     with jax.enable_x64(dtype == np.float64):
         params, _, out_shape = layer.init(jax.random.key(0), x.shape[1:])
         params = {key: random.normal(0, 1, params[key].shape).astype(dtype) for key in names}
@@ -85,6 +88,81 @@ def test_layers(name, dtype, tolerance):
     assert_close(dx, dx_expected, tolerance)
     for key, gradient in zip(names, gradients_expected, strict=True):
         assert_close(gradients[key], gradient, tolerance)
+
+
+# Of images: PyTorch has the channels before the rows.
+IMAGE_LAYERS = {
+    "avg_pool": (layers.avg_pool(3, stride=2), (), lambda x: functional.avg_pool2d(x, 3, 2)),
+    "avg_pool(padding)": (
+        layers.avg_pool(3, stride=1, padding=1),
+        (),
+        lambda x: functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False),
+    ),
+    "conv2d": (
+        layers.conv2d(6, (3, 2), stride=(2, 1), padding=1, dilation=(1, 2), groups=2),
+        ("weight", "bias"),
+        lambda x, weight, bias: functional.conv2d(
+            x, weight.permute(3, 2, 0, 1), bias, (2, 1), 1, (1, 2), 2
+        ),
+    ),
+    "conv2d(SAME)": (
+        layers.conv2d(3),
+        ("weight", "bias"),
+        lambda x, weight, bias: functional.conv2d(x, weight.permute(3, 2, 0, 1), bias, padding=1),
+    ),
+    "group_norm": (
+        layers.group_norm(2),
+        ("scale", "bias"),
+        lambda x, scale, bias: functional.group_norm(x, 2, scale, bias),
+    ),
+    "max_pool": (layers.max_pool(2), (), lambda x: functional.max_pool2d(x, 2)),
+    "max_pool(overlapping)": (
+        layers.max_pool(3, stride=2, padding=1),
+        (),
+        lambda x: functional.max_pool2d(x, 3, 2, 1),
+    ),
+}
+
+
+@PRECISIONS
+@pytest.mark.parametrize("name", IMAGE_LAYERS)
+def test_image_layers(name, dtype, tolerance):
+    layer, names, theirs = IMAGE_LAYERS[name]
+
+    def channels_last(x, *params):
+        return theirs(x.permute(0, 3, 1, 2), *params).permute(0, 2, 3, 1)
+
+    compare_layer(layer, names, channels_last, (3, 6, 7, 8), dtype, tolerance)
+
+
+@PRECISIONS
+@pytest.mark.parametrize("train", [True, False])
+def test_batch_norm(train, dtype, tolerance):
+    random = np.random.default_rng(0)
+    x, dy = (random.normal(2, 3, (4, 3, 2, 5)).astype(dtype) for _ in range(2))
+    params = {key: random.normal(0, 1, 5).astype(dtype) for key in ("scale", "bias")}
+    state = {"mean": random.normal(0, 1, 5), "variance": random.uniform(1, 2, 5)}
+    state = {key: value.astype(dtype) for key, value in state.items()}
+    with jax.enable_x64(dtype == np.float64):
+
+        @jax.jit
+        def run(params, state, x, dy):
+            layer = layers.batch_norm(momentum=0.9)
+            y, new, residuals = layer.forward(params, state, x, train=train)
+            return y, new, *layer.backward(params, residuals, dy)
+
+        y, new, dx, gradients = run(params, state, x, dy)
+
+    x, scale, bias = (torch.tensor(a, requires_grad=True) for a in (x, *params.values()))
+    mean, variance = (torch.tensor(a) for a in state.values())
+    expected = functional.batch_norm(
+        x.permute(0, 3, 1, 2), mean, variance, scale, bias, train, momentum=0.1
+    ).permute(0, 2, 3, 1)
+    expected.backward(torch.tensor(dy))
+    assert_close(y, expected.detach().numpy(), tolerance)
+    assert_close(new, {"mean": mean.numpy(), "variance": variance.numpy()}, tolerance)
+    assert_close(dx, x.grad.numpy(), tolerance)
+    assert_close(gradients, {"scale": scale.grad.numpy(), "bias": bias.grad.numpy()}, tolerance)
 
 
 # Ours, PyTorch's, and whether the targets are class numbers.

@@ -178,7 +178,7 @@ def as_digits(image: np.ndarray) -> np.ndarray:
     left = (32 - width) // 2
     bitmap[:, left : left + width] = upright
     around = ndimage.gaussian_filter(bitmap, 1)
-    inked = around >= max(np.sort(around, None)[-310], 0.02)
+    inked = around >= max(np.sort(around, None)[-310], 0.02 * around.max())
     return inked.reshape(8, 4, 8, 4).sum((1, 3)).astype(np.uint8)[..., None]
 
 
@@ -274,9 +274,9 @@ def _without_specks(ink: np.ndarray) -> np.ndarray:
     """Return where the parts of the ink are that are not small, and somewhere more ink than not."""
     parts, count = ndimage.label(ink > 0, np.ones((3, 3)))
     masses = np.bincount(parts.ravel(), ink.ravel(), count + 1)
-    cores = np.bincount(parts[ink > 0.5], minlength=count + 1)
-    kept: np.ndarray = ((masses >= _SPECK * masses.max()) & (cores > 0))[parts]
-    return kept
+    masses[np.bincount(parts[ink > 0.5], minlength=count + 1) == 0] = 0
+    kept: np.ndarray = (masses > 0) & (masses >= _SPECK * masses.max())
+    return kept[parts]
 
 
 def _without_slant(ink: np.ndarray) -> np.ndarray:
@@ -286,7 +286,7 @@ def _without_slant(ink: np.ndarray) -> np.ndarray:
     wide = np.pad(ink, ((0, 0), (32, 32)))
     # The value at row y and column x comes from column x + offset - shift · y.
     sheared = ndimage.affine_transform(wide, [[1, 0], [-shift, 1]], [0, 15.5 * shift], order=1)
-    columns = np.flatnonzero(sheared.max(0) > 0.25)
+    columns = np.flatnonzero(sheared.max(0) > 0.25 * sheared.max())
     cut = sheared[:, columns[0] : columns[-1] + 1]
     return cut if cut.shape[1] <= 32 else _resize(cut, 32, 32)
 

@@ -2,13 +2,9 @@
 
 XLA's convolution is what a GPU wants (cuDNN). On a CPU it is slow, and its weight gradient inside a
 loop slower by a factor of hundreds; there, a few images at a time, which stay in the cache, become
-matrix products. Figures in GFLOP/s (of the direct algorithm) for 3 × 3, 32 to 64 channels,
-128 × 26 × 26, inside a loop, 2 cores of an AMD EPYC 9004, whose matrix product does about 250::
-
-                       lax.conv    patches    Winograd
-    forward                  96        195         330
-    input gradient          190        260           -
-    weight gradient         0.5        195         240
+matrix products: of gathered patches, or for 3 × 3 kernels of Winograd's transformed ones, which
+take fewer multiplications (Lavin & Gray 2016, https://arxiv.org/abs/1509.09308).
+``experiments/benchmark.py conv`` measures whole training steps with them.
 """
 
 from collections.abc import Callable
@@ -154,10 +150,12 @@ def _choose(
     window: Window,
     *arrays: Array,
 ) -> Array:
+    def widened(*arrays: Array) -> Array:
+        wide = jnp.promote_types(arrays[0].dtype, jnp.float32)
+        return on_cpu(*(a.astype(wide) for a in arrays), window).astype(arrays[0].dtype)
+
     return lax.platform_dependent(
-        *arrays,
-        cpu=lambda *a: on_cpu(*a, window),
-        default=lambda *a: by_default(*a, window),
+        *arrays, cpu=widened, default=lambda *arrays: by_default(*arrays, window)
     )
 
 
@@ -286,7 +284,7 @@ def _patches(x: Array, window: Window, kernel: Array) -> Array:
 # products instead of twelve. Applied along the height only: along the width, and over the channels,
 # the products are those of matrices, which have half the multiplications of the direct algorithm
 # and are as large as they have to be to be fast. (In both directions, F(2 × 2, 3 × 3) leaves 4/9 of
-# the multiplications, but sixteen narrower products and more additions: 240 GFLOP/s, not 330.)
+# the multiplications, but sixteen narrower products and more additions, and was slower.)
 # Matrices and notation: Lavin & Gray 2016, https://arxiv.org/abs/1509.09308.
 
 _OUTPUTS = 4

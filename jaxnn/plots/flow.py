@@ -261,11 +261,11 @@ def _epochs(axes: Axes, end: float) -> None:
 
 def _logarithmic(axes: Axes) -> None:
     """A logarithmic axis of half a decade at least, so that it has ticks."""
-    axes.set_yscale("log", nonpositive="mask")
     values = [float(y) for line in axes.lines for y in _positive(line)[:, 1]] or [1.0]
     low, high = min(values), max(values)
     room = max(1.15, math.sqrt(3 * low / high))
     axes.set_ylim(low / room, high * room)
+    axes.set_yscale("log", nonpositive="mask")
     if high / low > 1e3:
         axes.yaxis.set_major_locator(LogLocator(numticks=8))
     else:

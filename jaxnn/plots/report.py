@@ -37,7 +37,7 @@ def report_page(run: Run, pictures: Sequence[tuple[Picture, bytes]]) -> str:
         network=escape(network_table(run.network, run.dataset.in_shape)),
         results=_results(run),
         course=escape(_course(run.summary)),
-        health=_health(run.summary.get("warnings")),
+        health=_health(run.summary.get("warnings"), run.config.training.statistics_steps > 0),
         origin=escape(_origin(run.summary)),
         config=escape(run.config.to_yaml()),
     )
@@ -107,14 +107,18 @@ def _course(summary: Mapping[str, Any]) -> str:
     return text
 
 
-def _health(warnings: Sequence[str] | None) -> str:
+def _health(warnings: Sequence[str] | None, layers_watched: bool) -> str:
     if warnings is None:
         return "<p>This run's health was not watched.</p>"
     if not warnings:
+        layers = (
+            "gradients neither vanished nor exploded, no layer died or was saturated,"
+            if layers_watched
+            else "what went on inside the layers was not watched, but"
+        )
         return (
-            '<p class="well">No warnings: gradients neither vanished nor exploded, no layer died '
-            "or was saturated, the loss did not jump or stand still, and nothing was over-fitted "
-            "by much.</p>"
+            f'<p class="well">No warnings: {layers} the loss did not jump or stand still, and '
+            "nothing was over-fitted by much.</p>"
         )
     return f'<ul class="warnings">{"".join(f"<li>{escape(w)}</li>" for w in warnings)}</ul>'
 
@@ -226,7 +230,10 @@ figcaption { margin-top: 0.5rem; color: var(--quiet); font-size: 0.9rem; }
 .warnings { padding: 0.75rem 1rem 0.75rem 2rem; border-left: 4px solid var(--warning);
   background: var(--raised); }
 .well { padding: 0.6rem 1rem; border-left: 4px solid var(--faint); background: var(--raised); }
-@media (max-width: 30rem) { th, td { padding-right: 0.8rem; } }
+@media (max-width: 30rem) {
+  table { font-size: 0.9rem; }
+  th, td { padding-right: 0.7rem; }
+}
 @media print { figure { break-inside: avoid; } }
 </style>
 </head>

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax import Array
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
@@ -133,7 +134,7 @@ def _draw(axes: Axes, projection: Projection, targets: np.ndarray, classes: Sequ
             x,
             y,
             classes[k],
-            color=_COLORS[k % 10],
+            color=0.55 * np.array(to_rgb(_COLORS[k % 10])),  # darker: to be read in grey too
             fontsize=12 if len(classes[k]) < 3 else 9,
             fontweight="bold",
             ha="center",

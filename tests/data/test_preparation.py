@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from photographs import PHOTOGRAPHS
 from PIL import Image
 
@@ -224,6 +226,32 @@ def test_tiny_and_narrow_images_are_no_trouble(shape: tuple[int, ...]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert prepare(image, digits()).shape == (8, 8, 1)
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_any_image_becomes_an_example_or_has_nothing_in_it(draw: st.DataObject) -> None:
+    shape = draw.draw(st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 4)))
+    rng = np.random.default_rng(draw.draw(st.integers(0, 2**32 - 1)))
+    levels = draw.draw(st.integers(1, 256))
+    image = (rng.integers(0, levels, shape) * rng.binomial(1, rng.random() ** 3, shape)).astype(
+        np.uint8
+    )
+    for way, out_shape in ((as_mnist, (28, 28, 1)), (digits().prepare, (8, 8, 1))):
+        try:
+            assert way(image).shape == out_shape
+        except DataError:
+            continue
+        assert way(image).any()
+
+
+def test_the_thinnest_strokes_are_seen() -> None:
+    ink = np.zeros((500, 400), np.uint8)
+    ink[50:450, 200] = 255
+    ink[450, 100:300] = 255
+    for image in (ink, 255 - ink):
+        assert as_mnist(grey(image)).max() == 255
+        assert prepare(grey(image), digits()).max() == 16
 
 
 # --- MNIST's way

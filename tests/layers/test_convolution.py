@@ -117,17 +117,26 @@ def test_every_algorithm_is_accurate_in_float32():
 
 
 def test_bfloat16_is_summed_in_float32():
+    layer = conv2d(32)
     random = np.random.default_rng(0)
-    x, dy = (random.standard_normal((3, 8, 8, 32)).astype(jnp.bfloat16) for _ in range(2))
-    weight = random.standard_normal((3, 3, 32, 32)).astype(jnp.bfloat16)
-    window = make_window("", 3, 1, "SAME")
-    run = jax.jit(products, static_argnums=3)
-    wide = run(*(np.asarray(a, np.float32) for a in (x, dy, weight)), window)
-    low = run(x, dy, weight, window)
-    for algorithms, (expected, *_) in zip(low, wide, strict=True):
-        for product in algorithms:
-            assert product.dtype == jnp.bfloat16
-            assert_close(product, expected, 4e-3)  # one rounding, of 2⁻⁹ at most
+    arguments = (
+        jax.tree.map(
+            lambda p: p.astype(jnp.bfloat16), layer.init(jax.random.key(0), (8, 8, 32))[0]
+        ),
+        random.standard_normal((3, 8, 8, 32)).astype(jnp.bfloat16),
+        random.standard_normal((3, 8, 8, 32)).astype(jnp.bfloat16),
+    )
+
+    @jax.jit
+    def run(params, x, dy):
+        y, _, residuals = layer.forward(params, (), x)
+        dx, gradients = layer.backward(params, residuals, dy)
+        return y, dx, gradients["weight"]
+
+    low = run(*arguments)
+    assert all(a.dtype == jnp.bfloat16 for a in low)
+    exact = run(*jax.tree.map(lambda a: a.astype(jnp.float32), arguments))
+    assert_close(low, exact, 4e-3)  # one rounding, of 2⁻⁹ at most
 
 
 @pytest.mark.parametrize("batch", [1, 5, 6])

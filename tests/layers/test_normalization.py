@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import assert_derivatives
+from oracles import assert_close, assert_derivatives
 
 from jaxnn.layers import batch_norm, group_norm, layer_norm, rms_norm
 

@@ -27,7 +27,7 @@ CASES = {
 def test_derivatives(name, make):
     shape, arguments = CASES[name]
     # Numbers far enough apart that a difference quotient does not change which one is largest.
-    numbers = np.random.default_rng(0).permutation(2.0 * np.prod(shape, dtype=int)) / 10
+    numbers = np.random.default_rng(0).permutation(2 * int(np.prod(shape))) / 10
     inputs = numbers.reshape(2, *shape)
     assert_derivatives(make(**arguments), shape, batch=2, inputs=inputs)
 

@@ -1,11 +1,14 @@
-"""Gradients and activations of the layers: the numbers of metrics.jsonl, for few layers and many."""
+"""Gradients and activations of the layers are the numbers of metrics.jsonl, for any depth."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.colors import rgb_to_hsv, to_rgb
+from matplotlib.text import Text
 
 from jaxnn.plots import activation_flow, gradient_flow
 from jaxnn.plots.flow import _apart
@@ -65,22 +68,19 @@ def test_names_do_not_overlap_and_the_first_and_last_layer_are_named(layers: int
     picture = gradient_flow(reports(layers))
     picture.draw_without_rendering()
     for axes in picture.axes:
-        boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
+        boxes = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}
         assert {"1 dense", f"{2 * layers - 1} dense"} <= set(boxes)
         spans = sorted((box.y0, box.y1) for box in boxes.values())
-        assert all(high <= low + 1 for (_, high), (low, _) in zip(spans, spans[1:], strict=False))
+        assert all(high <= low + 1 for (_, high), (low, _) in pairwise(spans))
 
 
 def test_deeper_layers_are_darker() -> None:
-    from matplotlib.colors import rgb_to_hsv, to_rgb
-
     for axes in gradient_flow(reports(20)).axes:
         values = [rgb_to_hsv(to_rgb(line.get_color()))[2] for line in axes.lines[:20]]
         assert (np.diff(values) < 0).all()
 
 
-@pytest.mark.parametrize("kind", ["relu", "tanh", "sigmoid"])
-@pytest.mark.parametrize("layers", [3, 20])
+@pytest.mark.parametrize(("layers", "kind"), [(3, "tanh"), (20, "relu")])
 def test_strips_show_mean_and_deviation_of_what_leaves_a_layer(layers: int, kind: str) -> None:
     metrics = reports(layers, kind=kind)
     picture = activation_flow(metrics)
@@ -130,7 +130,7 @@ def constant(value: float | None) -> list[dict[str, Any]]:
     metrics = reports(3)
     for report in metrics:
         for layer in report.get("statistics", {}).values():
-            layer.update(dict.fromkeys(layer, value))
+            layer.update(dict.fromkeys(layer.keys() - {"inactive"}, value))
     return metrics
 
 

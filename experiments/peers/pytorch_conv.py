@@ -1,0 +1,128 @@
+"""Convolutional networks in PyTorch, in the channels-last layout that suits oneDNN and cuDNN."""
+
+import time
+from typing import Any
+
+import jax
+import torch
+from torch import nn
+
+from peers.convolutional import Problem, Run, Spec, Weights
+
+
+def eager(problem: Problem) -> Run:
+    """A plain training loop with the fused optimizer."""
+    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    network: Any = _network(problem)
+    network = network.to(device, memory_format=torch.channels_last)
+    images = torch.from_numpy(problem.images).permute(0, 3, 1, 2)
+    images = images.to(device, memory_format=torch.channels_last)
+    labels = torch.from_numpy(problem.labels).to(device).long()
+    loss = nn.CrossEntropyLoss()
+    kinds = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
+    modules: list[Any] = [module for module in network.modules() if isinstance(module, kinds)]
+
+    def synchronize() -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    def run() -> tuple[float, Weights]:
+        with torch.no_grad():
+            for module, weights in zip(modules, problem.weights, strict=True):
+                for name, value in weights.items():
+                    target = module.bias if name == "bias" else module.weight
+                    target.copy_(_turned(torch.from_numpy(value)))
+        optimizer = torch.optim.SGD(
+            network.parameters(), problem.learning_rate, problem.momentum, fused=True
+        )
+        synchronize()
+        started = time.perf_counter()
+        for _ in range(problem.steps):
+            optimizer.zero_grad(set_to_none=True)
+            loss(network(images), labels).backward()
+            optimizer.step()
+        synchronize()
+        seconds = time.perf_counter() - started
+        found = []
+        for module, weights in zip(modules, problem.weights, strict=True):
+            values = {
+                name: (module.bias if name == "bias" else module.weight).detach().cpu()
+                for name in weights
+            }
+            found.append({name: _turned_back(value).numpy() for name, value in values.items()})
+        return seconds, found
+
+    return run
+
+
+def _turned(weight: torch.Tensor) -> torch.Tensor:
+    """From (height, width, in, out) and (in, out) to PyTorch's order."""
+    return (
+        weight.permute(3, 2, 0, 1) if weight.ndim == 4 else weight.T if weight.ndim == 2 else weight
+    )
+
+
+def _turned_back(weight: torch.Tensor) -> torch.Tensor:
+    return (
+        weight.permute(2, 3, 1, 0) if weight.ndim == 4 else weight.T if weight.ndim == 2 else weight
+    )
+
+
+class _Flatten(nn.Module):
+    """Row-major with the channels last: a view."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
+class _Block(nn.Module):
+    def __init__(self, channels: int, units: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, units, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(units),
+            nn.ReLU(),
+            nn.Conv2d(units, units, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(units),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if channels != units:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels, units, 1, stride, bias=False), nn.BatchNorm2d(units)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.shortcut(x) + self.body(x))
+
+
+def _network(problem: Problem) -> nn.Module:
+    weights = iter(problem.weights)
+    channels = problem.images.shape[-1]
+
+    def module(spec: Spec) -> nn.Module:
+        nonlocal channels
+        name, *arguments = spec
+        if name == "conv":
+            bias = "bias" in next(weights)
+            before, channels = channels, arguments[0]
+            return nn.Conv2d(before, channels, 3, padding=arguments[1].lower(), bias=bias)
+        if name == "block":
+            before, channels = channels, arguments[0]
+            for _ in range(4 if before == channels else 6):
+                next(weights)
+            return _Block(before, *arguments)
+        if name == "dense":
+            return nn.Linear(len(next(weights)["weight"]), arguments[0])
+        if name == "norm":
+            next(weights)
+            return nn.BatchNorm2d(channels)
+        plain: dict[str, Any] = {
+            "relu": nn.ReLU,
+            "pool": lambda: nn.MaxPool2d(2),
+            "flatten": _Flatten,
+            "dropout": nn.Dropout,
+            "mean": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        }
+        return plain[name](*arguments)
+
+    return nn.Sequential(*[module(spec) for spec in problem.layers])
