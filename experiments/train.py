@@ -28,6 +28,10 @@ def main() -> None:
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files too")
     arguments = parser.parse_intermixed_args()
     overrides = arguments.overrides
+    if arguments.resume and arguments.run_dir:
+        parser.error("--resume goes on in the run's own directory: leave out --run-dir")
+    if arguments.resume and arguments.config and "=" not in arguments.config:
+        parser.error(f"--resume takes the run's own config: leave out {arguments.config}")
     if arguments.resume and arguments.config:  # there is no config to give: it is an override
         overrides = [arguments.config, *overrides]
     elif not arguments.config and not arguments.resume:

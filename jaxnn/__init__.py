@@ -121,6 +121,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+
+
 def __getattr__(name: str) -> Any:
     # Reading a run needs the parts of a whole experiment, which the functions above do not.
     if name == "load_run":

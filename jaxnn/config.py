@@ -29,7 +29,7 @@ import io
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -166,6 +166,16 @@ def _map_calls(function: Callable[[Call], Any], argument: Any) -> Any:
     if isinstance(argument, list):
         return [_map_calls(function, a) for a in argument]
     return argument
+
+
+def _calls(argument: Any) -> Iterator[Call]:
+    """All calls within an argument."""
+    if isinstance(argument, Call):
+        yield argument
+        argument = list(argument.arguments.values())
+    if isinstance(argument, list):
+        for inner in argument:
+            yield from _calls(inner)
 
 
 class _Strict(BaseModel):
@@ -416,6 +426,11 @@ class Config(_Strict):
     def with_steps(self, steps: int) -> Self:
         """The config with ``steps`` as the horizon of every schedule that names none."""
         return self.model_copy(update={"optimizer": self.optimizer.with_steps(steps)})
+
+    def horizons(self) -> list[int]:
+        """The steps at which the config's schedules end."""
+        calls = [call for call in _calls(self.optimizer) if call.family is SCHEDULES]
+        return [call.arguments["steps"] for call in calls if call.arguments.get("steps")]
 
     def to_yaml(self) -> str:
         """The config as YAML, complete: reading it gives an equal config."""

@@ -183,6 +183,13 @@ def resume(
         raise RunError(
             f"{path}: training has {how} at step {step}; to go on, raise training.epochs{more}"
         )
+    horizons = {s for s in experiment.config.horizons() if s != steps}
+    if "training.epochs" in changes and horizons:
+        tell(
+            f"training goes on to step {steps}; the learning rate's schedule still ends at step "
+            f"{', '.join(map(str, sorted(horizons)))} (another one: optimizer.….learning_rate=… "
+            "with --allow-changes)"
+        )
     with writing(path / METRICS):
         cut(path / METRICS, step)
     if changes:

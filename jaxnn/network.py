@@ -21,9 +21,11 @@ def serial(*layers: Layer) -> Layer:
     ``params`` and ``state`` are tuples with an entry for each layer. With no layers, the identity.
 
     Raises:
+        TypeError: if one of them is no layer.
         ValueError: from ``init``, if a layer does not fit the output of the one before; the
             message names the layer by its position and name.
     """
+    _check_layers("serial", layers)
 
     def init(key: Array, in_shape: Shape) -> tuple[Tree, Tree, Shape]:
         params, states, shape = [], [], in_shape
@@ -90,6 +92,7 @@ def parallel(*layers: Layer, how: Literal["sum", "concatenate"] = "sum") -> Laye
     """
     if not layers:
         raise ValueError("parallel needs at least one layer")
+    _check_layers("parallel", layers)
     if how not in ("sum", "concatenate"):
         raise ValueError(f'parallel: how must be "sum" or "concatenate", got {how!r}')
 
@@ -241,6 +244,14 @@ def _tied(x: Array, dy: Array) -> Array:
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
     never = 0 * dy.reshape(-1)[0] == 1  # 0 · dy is 0 or NaN
     return jnp.where(never, jnp.zeros_like(x), x)
+
+
+def _check_layers(name: str, layers: Sequence[Layer]) -> None:
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            called = getattr(layer, "__name__", None)
+            hint = f"; did you mean {called}()?" if called else "; give layers one by one"
+            raise TypeError(f"{name}: argument {i} is no Layer but a {type(layer).__name__}{hint}")
 
 
 def _keys(layers: Sequence[Layer], key: Array | None) -> list[Array | None]:

@@ -664,7 +664,8 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
 def scale_by_learning_rate(learning_rate: float | Schedule) -> Optimizer:
     """Multiplies by minus the learning rate. A schedule's latest value is kept in the state."""
     if not callable(learning_rate):
-        if not learning_rate >= 0:
+        # A traced one, as in vmap, has no value to look at.
+        if not isinstance(learning_rate, Array) and not learning_rate >= 0:
             raise ValueError(f"learning_rate must not be negative, got {learning_rate}")
 
         def constant_init(params: Tree) -> Tree:

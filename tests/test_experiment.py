@@ -237,7 +237,10 @@ def test_more_epochs_are_allowed_and_the_schedule_keeps_its_horizon(
 ) -> None:
     run = copy(whole, tmp_path)
     reports: list[Report] = []
-    resume(run, ["training.epochs=14"], [reports.append])
+    told: list[str] = []
+    resume(run, ["training.epochs=14"], [reports.append], tell=told.append)
+    assert len(told) == 1
+    assert "goes on to step 350; the learning rate's schedule still ends at step 300" in told[0]
     assert reports[0].step == STEPS + 7
     assert steps(run) == expected_steps(14)
     config = load_config(run / "config.yaml")

@@ -467,3 +467,15 @@ def test_rematerialize_keeps_only_the_input():
     residuals = network.forward(params, state, INPUTS)[2]
     arrays = jax.tree.leaves(residuals)
     assert [array is INPUTS for array in arrays] == [True]
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((dense(3), relu), r"serial: argument 1 is no Layer .*did you mean relu\(\)\?"),
+        (([dense(3)],), "serial: argument 0 is no Layer but a list; give layers one by one"),
+    ],
+)
+def test_what_is_no_layer_is_refused_with_a_hint(layers: tuple[object, ...], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        serial(*layers)

@@ -444,3 +444,15 @@ def test_clipping_leaves_small_gradients_alone_and_survives_zero():
 def test_refuses_hyperparameters_out_of_range(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_learning_rate_can_be_traced() -> None:
+    """``jax.vmap`` over a function that makes the optimizer, as one would write it."""
+
+    def step(learning_rate: jax.Array) -> jax.Array:
+        optimizer = sgd(learning_rate)
+        updates, _ = optimizer.update(jnp.ones(2), optimizer.init(jnp.ones(2)), jnp.ones(2))
+        return updates
+
+    rates = jnp.array([0.1, 0.5])
+    np.testing.assert_allclose(jax.vmap(step)(rates), -rates[:, None] * np.ones(2), rtol=1e-6)

@@ -15,17 +15,24 @@ def per_example(problem: Problem) -> Epoch:
     images = problem.images.astype(np.float32) / 255
     targets = np.eye(problem.sizes[-1], dtype=np.float32)[problem.labels]
 
+    def sigmoid(z: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-z))
+
+    def sigmoid_prime(z: np.ndarray) -> np.ndarray:
+        return sigmoid(z) * (1 - sigmoid(z))
+
     def gradients(weights: Weights, x: np.ndarray, target: np.ndarray) -> Weights:
-        activations = [x]
+        """The book's four equations, BP1 to BP4."""
+        zs, activations = [], [x]
         for weight, bias in weights:
-            activations.append(1 / (1 + np.exp(-(activations[-1] @ weight + bias))))
-        delta = (activations[-1] - target) * activations[-1] * (1 - activations[-1])
+            zs.append(activations[-1] @ weight + bias)
+            activations.append(sigmoid(zs[-1]))
+        delta = (activations[-1] - target) * sigmoid_prime(zs[-1])
         found: Weights = []
         for layer in range(len(weights))[::-1]:
             found.append((np.outer(activations[layer], delta), delta))
             if layer:
-                a = activations[layer]
-                delta = (weights[layer][0] @ delta) * a * (1 - a)
+                delta = (weights[layer][0] @ delta) * sigmoid_prime(zs[layer - 1])
         return found[::-1]
 
     def run() -> tuple[float, Weights]:
@@ -34,15 +41,13 @@ def per_example(problem: Problem) -> Epoch:
         for rows in problem.batches:
             sums = [(np.zeros_like(weight), np.zeros_like(bias)) for weight, bias in weights]
             for row in rows:
-                for total, new in zip(
-                    sums, gradients(weights, images[row], targets[row]), strict=True
-                ):
-                    total[0][...] += new[0]
-                    total[1][...] += new[1]
+                new = gradients(weights, images[row], targets[row])
+                sums = [(a + c, b + d) for (a, b), (c, d) in zip(sums, new, strict=True)]
             rate = problem.learning_rate / len(rows)
-            for (weight, bias), (d_weight, d_bias) in zip(weights, sums, strict=True):
-                weight -= rate * d_weight
-                bias -= rate * d_bias
+            weights = [
+                (weight - rate * d_weight, bias - rate * d_bias)
+                for (weight, bias), (d_weight, d_bias) in zip(weights, sums, strict=True)
+            ]
         return time.perf_counter() - started, weights
 
     return run

@@ -84,11 +84,14 @@ class _Best:
     """The best validation accuracy so far, and whether the last one was it."""
 
     def __init__(self) -> None:
-        self.accuracy, self.epoch = -math.inf, 0.0
+        self.accuracy, self.loss, self.epoch = -math.inf, math.inf, 0.0
 
     def see(self, report: Report) -> None:
-        if report.validation is not None and report.validation.accuracy > self.accuracy:
-            self.accuracy, self.epoch = report.validation.accuracy, report.epoch
+        if report.validation is None:
+            return
+        loss, accuracy, _ = report.validation
+        if (accuracy, -loss) > (self.accuracy, -self.loss):
+            self.accuracy, self.loss, self.epoch = accuracy, loss, report.epoch
 
 
 def _plain(output: Console, epochs: int, best: _Best) -> Callable[[Report], None]:

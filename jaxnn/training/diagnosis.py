@@ -34,7 +34,8 @@ class Diagnosis(NamedTuple):
 
     def __str__(self) -> str:
         where = f"layer {self.layer}: the {self.quantity}" if self.layer else f"the {self.quantity}"
-        return f"step {self.step}, {where} is not finite (what is, is up to {self.largest:.3g})"
+        rest = f" (its finite numbers are up to {self.largest:.3g})" if self.largest else ""
+        return f"step {self.step}, {where} is not finite{rest}"
 
 
 class DivergedError(JaxnnError):

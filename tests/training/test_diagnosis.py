@@ -39,6 +39,7 @@ def test_too_high_a_learning_rate_names_a_layer_and_a_quantity() -> None:
     assert found.layer.split()[1] == "dense"
     assert found.quantity in ("output", "updated weight", "gradient of its weight")
     assert f"layer {found.layer}: the {found.quantity} is not finite" in str(found)
+    assert "up to 0" not in str(found._replace(largest=0.0))
 
 
 @pytest.mark.parametrize(
