@@ -162,6 +162,7 @@ def fit(
             )
 
 
+@jax.jit
 def _batch(examples: Examples, batches: jax.Array, step: int) -> Examples:
     return jax.tree.map(lambda x: x[batches[step]], examples)
 

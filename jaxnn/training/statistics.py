@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -121,8 +121,12 @@ def make_statistics(
         # One array, as fetching each number by itself takes longer than computing them.
         return jnp.stack(jax.tree.leaves(compute(train_state, batch))).astype(jnp.float32)
 
+    structures: list[Any] = []  # of the result, found once: tracing takes longer than computing
+
     def statistics(train_state: TrainState, batch: Examples) -> Statistics:
-        structure = jax.tree.structure(jax.eval_shape(compute, train_state, batch))
-        return jax.tree.unflatten(structure, jax.device_get(packed(train_state, batch)).tolist())
+        if not structures:
+            structures.append(jax.tree.structure(jax.eval_shape(compute, train_state, batch)))
+        numbers = jax.device_get(packed(train_state, batch)).tolist()
+        return jax.tree.unflatten(structures[0], numbers)
 
     return statistics
