@@ -63,7 +63,7 @@ def _family(module: Any, *names: str) -> Family:
     return {name: getattr(module, name) for name in names}
 
 
-DATASETS = _family(data, "csv", "digits", "idx", "mnist", "npz")
+DATASETS = _family(data, "csv", "digits", "idx", "image_folder", "mnist", "npz")
 LAYERS = {
     **_family(
         layers,
@@ -512,10 +512,26 @@ def parse_config(values: Mapping[str, Any], source: str = "config") -> Config:
         raise ConfigError("\n".join(lines)) from error
 
 
-def build(config: Config) -> Experiment:
+def defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments that a config can give a function of the library, with their defaults.
+
+    They are plain values, as YAML has them; one that must be given is None.
+    """
+    fields = _arguments_model(function).model_fields
+    return {
+        name: None if field.is_required() else _map_calls(Call.plain, field.default)
+        for name, field in fields.items()
+    }
+
+
+def build(config: Config, dataset: Dataset | None = None) -> Experiment:
     """Makes the objects that a config describes; loads the data.
 
     Sets JAX's 64-bit mode, which is one for the whole process, as the precision needs it.
+
+    Args:
+        config: the experiment.
+        dataset: the config's data, if they have been loaded already.
 
     Raises:
         ConfigError: if a part refuses its arguments, or the parts do not fit each other.
@@ -525,7 +541,8 @@ def build(config: Config) -> Experiment:
     net = config.model.build("model")
     loss = config.loss.build("loss")
     config.with_steps(2**31 - 1).optimizer.build("optimizer")  # wrong values before loading data
-    dataset = config.data.build("data")
+    if dataset is None:
+        dataset = config.data.build("data")
     try:
         steps = config.training.epochs * steps_per_epoch(dataset, config.training.batch_size)
     except ValueError as error:

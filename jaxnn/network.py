@@ -364,15 +364,21 @@ class LayerTrace:
     Attributes:
         path: the positions that lead to the layer; see ``walk``.
         name: the layer's name.
+        input: (batch, *in_shape).
         output: (batch, *out_shape).
         d_output: the loss's gradient with respect to ``output``, of the same shape.
+        d_input: what the layer's backward makes of it, of the shape of ``input``; None where that
+            is of integers. Layers that share an input, as branches do, each have their part of the
+            loss's gradient with respect to it.
         gradients: the loss's gradient with respect to the layer's parameters, a pytree like these.
     """
 
     path: tuple[int, ...] = field(metadata={"static": True})
     name: str = field(metadata={"static": True})
+    input: Array
     output: Array
     d_output: Array
+    d_input: Array | None
     gradients: Tree
 
     @property
@@ -410,7 +416,7 @@ def trace(
     train: bool = False,
     key: Array | None = None,
 ) -> Trace:
-    """Every layer's output, and the loss's gradient with respect to it, for given examples.
+    """Every layer's input and output, and the loss's gradients with respect to them.
 
     For example, how strongly the signal and the gradient are felt at each depth::
 
@@ -432,32 +438,33 @@ def trace(
         train: whether layers behave as in training.
         key: one key, or one for each example, for layers that draw.
     """
-    # A layer tells what passes through it by the only ways out that pure functions have: its
-    # output leaves forward within the state, and the gradient leaves backward within dparams.
+    # A layer tells what passes through it by the only ways out that pure functions have: input and
+    # output leave forward within the state, their gradients leave backward within dparams.
 
     def recorded(path: tuple[int, ...], layer: Layer) -> Layer:
         def forward(
             params: Tree, state: Tree, x: Array, /, *, train: bool = False, key: Array | None = None
         ) -> tuple[Array, Tree, Tree]:
             y, state, residuals = layer.forward(params, state, x, train=train, key=key)
-            return y, (state, y), residuals
+            return y, (state, x, y), residuals
 
         def backward(params: Tree, residuals: Tree, dy: Array, /) -> tuple[Array | None, Tree]:
             dx, gradients = layer.backward(params, residuals, dy)
-            return dx, (gradients, dy)
+            return dx, (gradients, dx, dy)
 
         return layer._replace(forward=forward, backward=backward)
 
     def collect(
         path: tuple[int, ...], layer: Layer, forward_record: Tree, backward_record: Tree
     ) -> list[LayerTrace]:
-        (states, output), (gradients, d_output) = forward_record, backward_record
+        states, inputs, output = forward_record
+        gradients, d_input, d_output = backward_record
         below = []
         if layer.combine is not None:
             children = zip(layer.layers, states, gradients, strict=True)
             below = [collect((*path, i), *child) for i, child in enumerate(children)]
             gradients = tuple(rows[0].gradients for rows in below)
-        row = LayerTrace(path, layer.name, output, d_output, gradients)
+        row = LayerTrace(path, layer.name, inputs, output, d_output, d_input, gradients)
         return [row, *itertools.chain.from_iterable(below)]
 
     instrumented = map_layers(recorded, network)

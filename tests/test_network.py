@@ -377,6 +377,25 @@ def test_trace_agrees_with_loss_and_gradients():
         assert_close(layer.gradients, follow(gradients, layer.path), 1e-5)
 
 
+def test_trace_gives_what_goes_into_a_layer_and_comes_out_backwards():
+    """In a serial, one layer's output is the next one's input; branches share theirs."""
+    network = serial(dense(5), parallel(tanh(), shortcut(dense(5))), dense(3))
+    params, state, _ = network.init(KEY, (5,))
+    result = trace(network, softmax_cross_entropy, params, state, INPUTS, TARGETS)
+    at = {layer.path: layer for layer in result.layers}
+    np.testing.assert_array_equal(at[()].input, INPUTS)
+    np.testing.assert_array_equal(at[()].d_input, result.d_inputs)
+    for before, after in [((0,), (1,)), ((1,), (2,))]:
+        np.testing.assert_array_equal(at[after].input, at[before].output)
+        np.testing.assert_array_equal(at[after].d_input, at[before].d_output)
+    for branch in [(1, 0), (1, 1), (1, 1, 0)]:
+        np.testing.assert_array_equal(at[branch].input, at[(0,)].output)
+    shared = at[(1, 0)].d_input + at[(1, 1)].d_input
+    np.testing.assert_allclose(shared, at[(0,)].d_output, rtol=1e-6)
+    around = at[(1, 1)].d_output + at[(1, 1, 0)].d_input
+    np.testing.assert_allclose(around, at[(1, 1)].d_input, rtol=1e-6)
+
+
 def test_trace_gives_the_gradient_of_every_output():
     """Central differences: whatever is added to a layer's output changes the loss by d_output."""
     with jax.enable_x64(True):

@@ -8,7 +8,7 @@ from jaxnn.training.checkpoint import (
 )
 from jaxnn.training.diagnosis import Diagnosis, DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, make_evaluate
-from jaxnn.training.fit import Report, epoch_batches, fit, steps_per_epoch
+from jaxnn.training.fit import Change, Report, epoch_batches, fit, steps_per_epoch
 from jaxnn.training.statistics import LayerStatistics, Statistics, make_statistics
 from jaxnn.training.step import (
     Examples,
@@ -20,6 +20,7 @@ from jaxnn.training.step import (
 )
 
 __all__ = [
+    "Change",
     "Checkpoint",
     "Diagnosis",
     "DivergedError",

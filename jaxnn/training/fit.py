@@ -1,7 +1,7 @@
 """Training as an iterator."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import NamedTuple
 
 import jax
@@ -10,13 +10,14 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxnn.data import Dataset, standardize
+from jaxnn.data.augmentation import Augmentation
 from jaxnn.layers.layer import Layer, Tree
 from jaxnn.losses import Loss
 from jaxnn.optimizers import Optimizer
 from jaxnn.training.diagnosis import DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, make_evaluate
 from jaxnn.training.statistics import Statistics, make_statistics
-from jaxnn.training.step import Examples, TrainState, init_train_state, make_chunk
+from jaxnn.training.step import Examples, TrainState, augmented, init_train_state, make_chunk
 
 
 class Report(NamedTuple):
@@ -51,6 +52,19 @@ class Report(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
+class Change(NamedTuple):
+    """What a generator of ``fit`` may be sent in place of ``next``; None leaves things as they are.
+
+    Attributes:
+        train_state: goes on from it; like that of the last report, but for its values, such as
+            another learning rate.
+        chunk_steps: steps of the chunks that follow.
+    """
+
+    train_state: TrainState | None = None
+    chunk_steps: int | None = None
+
+
 def fit(
     network: Layer,
     loss: Loss,
@@ -63,9 +77,12 @@ def fit(
     chunk_steps: int = 100,
     statistics_steps: int = 0,
     dtype: DTypeLike | None = None,
+    augment: Augmentation | None = None,
     start: TrainState | None = None,
-) -> Iterator[Report]:
+) -> Generator[Report, Change | None, None]:
     """Trains a network, a chunk of steps at a time; to pause is to stop iterating.
+
+    To change something on the way is to ``send`` a ``Change``: nothing is compiled again.
 
     Each epoch visits the training split once, in an order that is a function of ``seed`` and the
     epoch. What does not fill a last batch is left out of the epoch; as the order changes, it is
@@ -84,6 +101,7 @@ def fit(
         statistics_steps: the least number of steps between two reports with statistics; 0 for
             none. They do not change the result.
         dtype: the type to compute in; see ``loss_and_gradients``.
+        augment: applied to training batches, and to them alone; see ``jaxnn.data.augmentation``.
         start: a state to go on from, within an epoch too; by default, that of step 0.
 
     Yields:
@@ -102,7 +120,7 @@ def fit(
         return standardize(inputs, dataset, jnp.result_type(float))
 
     parts = (network, loss, optimizer, prepare, dtype)
-    chunk = make_chunk(*parts)
+    chunk = make_chunk(*parts, augment)
     statistics = make_statistics(*parts)
     evaluate = make_evaluate(network, loss, prepare, dtype)
     examples = Examples(*map(jnp.asarray, dataset.train))
@@ -147,7 +165,7 @@ def fit(
             if position == steps and len(dataset.validation.targets):
                 validation = evaluate(train_state.params, train_state.state, dataset.validation)
             seen = count * batch_size
-            yield Report(
+            change = yield Report(
                 step=step,
                 steps=epochs * steps,
                 epoch=epoch + position / steps,
@@ -160,6 +178,9 @@ def fit(
                 statistics=observed,
                 train_state=train_state,
             )
+            if change is not None:
+                train_state = change.train_state or train_state
+                chunk_steps = change.chunk_steps or chunk_steps
 
 
 @jax.jit

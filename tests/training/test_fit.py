@@ -13,9 +13,16 @@ from jaxnn.data import Dataset, Split, digits
 from jaxnn.layers import Layer, dense, dropout, flatten, relu
 from jaxnn.losses import softmax_cross_entropy
 from jaxnn.network import serial
-from jaxnn.optimizers import adam, sgd
+from jaxnn.optimizers import adam, set_hyperparameters, sgd
 from jaxnn.schedules import cosine
-from jaxnn.training import Report, epoch_batches, fit, init_train_state, steps_per_epoch
+from jaxnn.training import (
+    Change,
+    Report,
+    epoch_batches,
+    fit,
+    init_train_state,
+    steps_per_epoch,
+)
 
 
 def some_digits(train: int = 330, validation: int = 50) -> Dataset:
@@ -70,6 +77,36 @@ def reference() -> bytes:
 @pytest.mark.parametrize("chunk_steps", [1, 7, 100])
 def test_neither_repeating_nor_cutting_changes_a_bit(reference: bytes, chunk_steps: int) -> None:
     assert trained(chunk_steps=chunk_steps) == reference
+
+
+def test_chunks_of_sent_lengths_change_no_bit(reference: bytes) -> None:
+    optimizer, dataset = adam(cosine(0.01, 30)), some_digits(validation=0)
+    reports = fit(
+        *(noisy_network(), softmax_cross_entropy, optimizer, dataset),
+        **{"batch_size": 32, "epochs": 3, "chunk_steps": 1},
+    )
+    steps = [next(reports).step]
+    while steps[-1] < 30:
+        report = reports.send(Change(chunk_steps=len(steps)))
+        steps.append(report.step)
+    assert steps == [1, 2, 4, 6, 8, 10, 16, 17, 18, 19, 20, 30]  # to multiples, and epochs' ends
+    assert numbers(report) == reference
+
+
+def test_a_sent_state_is_gone_on_from() -> None:
+    """Another learning rate on the way: the same as a new start from there."""
+    parts = (plain_network(), softmax_cross_entropy, sgd(0.1), some_digits(validation=0))
+    options: dict[str, Any] = {"batch_size": 32, "epochs": 2, "chunk_steps": 4}
+    reports = fit(*parts, **options)
+    state = next(reports).train_state
+    slower = state._replace(
+        optimizer_state=set_hyperparameters(state.optimizer_state, learning_rate=0.01)
+    )
+    sent = reports.send(Change(train_state=slower))
+    started = next(fit(*parts, **options, start=slower))
+    unchanged = next(fit(*parts, **options, start=state))
+    assert numbers(sent) == numbers(started) != numbers(unchanged)
+    assert numbers(next(reports)) != numbers(sent)
 
 
 def test_another_seed_gives_other_numbers(reference: bytes) -> None:
