@@ -115,7 +115,7 @@ def train(
     with writing(path / CHECKPOINTS):
         save_checkpoint(path / CHECKPOINTS, start, info)
     final, info = _carry_out(path, experiment, start, info, consumers, tensorboard)
-    return _finish(path, experiment, final, info)
+    return finish(path, experiment, final, info)
 
 
 def resume(
@@ -196,7 +196,7 @@ def resume(
         write_text(path / CONFIG, experiment.config.to_yaml())
     if not ended:  # else it was killed between its last step and its summary
         start, info = _carry_out(path, experiment, start, info, consumers, tensorboard)
-    return _finish(path, experiment, start, info)
+    return finish(path, experiment, start, info)
 
 
 def differences(a: Any, b: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
@@ -277,8 +277,15 @@ def _carry_out(
     return report.train_state, info
 
 
-def _finish(path: Path, experiment: Experiment, final: TrainState, info: dict[str, Any]) -> Run:
-    """Evaluates the network that training has ended with, and writes the model and the summary."""
+def finish(path: Path, experiment: Experiment, final: TrainState, info: dict[str, Any]) -> Run:
+    """Evaluates the network that training has ended with, and writes the model and the summary.
+
+    Args:
+        path: the run directory.
+        experiment: what was trained.
+        final: the state at the end of training.
+        info: that of its checkpoint.
+    """
     config, steps, best = experiment.config, int(final.step), info["best"]
     best_state = final
     if best and best["step"] != steps:
