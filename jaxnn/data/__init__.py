@@ -3,8 +3,9 @@
 from jaxnn.data.dataset import Dataset, Normalize, Split, hold_out, normalization, standardize
 from jaxnn.data.digits import digits
 from jaxnn.data.division import divide, spread
-from jaxnn.data.download import data_folder, fetch
+from jaxnn.data.download import cache_folder, data_folder, fetch
 from jaxnn.data.idx import idx, read_idx
+from jaxnn.data.image_folder import image_folder
 from jaxnn.data.mnist import mnist
 from jaxnn.data.npz import npz
 from jaxnn.data.preparation import find_ink, prepare, read_image
@@ -16,6 +17,7 @@ __all__ = [
     "Normalize",
     "Split",
     "Statistics",
+    "cache_folder",
     "csv",
     "data_folder",
     "digits",
@@ -24,6 +26,7 @@ __all__ = [
     "find_ink",
     "hold_out",
     "idx",
+    "image_folder",
     "mnist",
     "normalization",
     "npz",

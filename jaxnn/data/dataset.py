@@ -141,11 +141,12 @@ def _moments(values: np.ndarray) -> tuple[float, float]:
         if (values == values.flat[0]).all():
             return float(values.flat[0]), 0.0
         return float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
-    # Counting how often each of the 256 values occurs is exact, and needs little memory in blocks.
-    flat = values.reshape(-1)
+    # Counting how often each of the 256 values occurs is exact, and needs little memory in blocks,
+    # be the values mapped from a file that is larger than memory.
     counts = np.zeros(256, np.int64)
-    for start in range(0, flat.size, _BLOCK):
-        counts += np.bincount(flat[start : start + _BLOCK], minlength=256)
+    rows = max(1, _BLOCK // values[0].size)
+    for start in range(0, len(values), rows):
+        counts += np.bincount(values[start : start + rows].reshape(-1), minlength=256)
     levels = np.arange(256)
-    mean = float(counts @ levels / flat.size)
-    return mean, float(np.sqrt(counts @ np.square(levels - mean) / flat.size))
+    mean = float(counts @ levels / values.size)
+    return mean, float(np.sqrt(counts @ np.square(levels - mean) / values.size))

@@ -26,16 +26,8 @@ def divide(
     Raises:
         ValueError: a number is not one that it can be, or no example is left to train on.
     """
-    total = len(examples.targets)
-    held_out = _count("validation", validation, total)
-    tested = _count("test", test, total)
-    if held_out + tested >= total:
-        raise ValueError(
-            f"validation = {validation} and test = {test} leave none of the {total} examples to "
-            "train on"
-        )
     order = spread(examples.targets)
-    bounds = [total - tested - held_out, total - tested]
+    bounds = cuts(len(order), validation=validation, test=test)
     first, second, third = np.split(order, bounds)
     inputs, targets = examples
     return (
@@ -43,6 +35,21 @@ def divide(
         Split(inputs[second], targets[second]),
         Split(inputs[third], targets[third]),
     )
+
+
+def cuts(total: int, *, validation: float | int, test: float | int) -> list[int]:
+    """Say where an order of examples is cut: after those for training, and for validation.
+
+    Arguments and errors are those of `divide`.
+    """
+    held_out = _count("validation", validation, total)
+    tested = _count("test", test, total)
+    if held_out + tested >= total:
+        raise ValueError(
+            f"validation = {validation} and test = {test} leave none of the {total} examples to "
+            "train on"
+        )
+    return [total - tested - held_out, total - tested]
 
 
 def spread(targets: np.ndarray) -> np.ndarray:

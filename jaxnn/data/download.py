@@ -6,15 +6,15 @@ headers differ from mirror to mirror, so any honest copy is accepted, and no mir
 
 import hashlib
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 import platformdirs
 
 from jaxnn.data.files import DAMAGED, is_gzip, open_plain
+from jaxnn.data.progress import progress
 from jaxnn.errors import DataError
 
 _BLOCK = 1 << 20
@@ -23,7 +23,12 @@ _BLOCK = 1 << 20
 def data_folder() -> Path:
     """Return the folder of all data: `$JAXNN_DATA`, else the platform's cache folder for jaxnn."""
     chosen = os.environ.get("JAXNN_DATA")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("jaxnn")
+    return Path(chosen).expanduser() if chosen else cache_folder()
+
+
+def cache_folder() -> Path:
+    """Return the platform's cache folder for jaxnn: of what can be made again at any time."""
+    return platformdirs.user_cache_path("jaxnn")
 
 
 def fetch(
@@ -121,7 +126,9 @@ def _download(url: str, path: Path, limit: int, timeout: float) -> str | None:
             if not response.is_success:
                 return f"HTTP status {response.status_code} {response.reason_phrase}"
             total = response.headers.get("Content-Length")
-            with _progress(url, int(total) if total else None) as advance:
+            name = url.rpartition("/")[2]
+            size = int(total) if total else None
+            with progress(f"Downloading {url}", name, size, unit="bytes") as advance:
                 for chunk in response.iter_raw():
                     if file.tell() + len(chunk) > limit:
                         return f"sent more than the {limit} bytes that the file can have"
@@ -132,26 +139,3 @@ def _download(url: str, path: Path, limit: int, timeout: float) -> str | None:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return str(error) or type(error).__name__
     return None
-
-
-@contextmanager
-def _progress(url: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a download on stderr: a bar on a terminal, else one line. Yields `advance(bytes)`."""
-    if not sys.stderr.isatty():
-        print(f"Downloading {url}", file=sys.stderr)
-        yield lambda count: None
-        return
-
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as progress:
-        task = progress.add_task(url.rpartition("/")[2], total=total)
-        yield lambda count: progress.advance(task, count)

@@ -1,11 +1,13 @@
-"""Read a file, plain or gzip."""
+"""Read a file, plain or gzip; write one that is there as a whole or not at all."""
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
+from uuid import uuid4
 
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
 """What reading a gzip file raises if it is truncated or its bytes are wrong."""
@@ -27,3 +29,26 @@ def open_plain(path: Path) -> Iterator[BinaryIO]:
     """
     with gzip.open(path) if is_gzip(path) else path.open("rb") as stream:
         yield cast(BinaryIO, stream)
+
+
+@contextmanager
+def write_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes its name, in place of what had it, once it is complete.
+
+    Whatever interrupts the writing, and however many processes write at once, nobody ever sees a
+    half-written file under the name.
+
+    Raises:
+        OSError: as `open` does; nothing is left then.
+    """
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        with suppress(OSError):  # it may never have been created, or have been renamed by now
+            partial.unlink()

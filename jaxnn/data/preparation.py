@@ -110,15 +110,36 @@ def prepare(image: np.ndarray, dataset: "Dataset") -> np.ndarray:
             f"{dataset.name}: an image cannot become one of its examples: they have shape {shape} "
             f"and type {dtype}, not (height, width, 1 or 3) and uint8"
         )
+    return crop_and_resize(image, shape)
+
+
+def crop_and_resize(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Cut the middle out of an image, as much of it as has the proportions asked for; resize it.
+
+    Transparent parts become white. Where the image becomes smaller, it is anti-aliased.
+
+    Args:
+        image: (height, width, 1 to 4) uint8; see `read_image`.
+        shape: (height, width, channels) of the result, with 1 channel (grey) or 3 (red, green,
+            blue).
+
+    Returns:
+        Of that shape, uint8.
+    """
     height, width, channels = shape
-    color, alpha = _split(image)
-    pixels = 1 - alpha[..., None] * (1 - color)
-    if channels == 1:
-        pixels = _luminance(pixels)
-    elif pixels.shape[-1] == 1:
-        pixels = pixels.repeat(3, -1)
-    picture = Image.fromarray(_as_bytes(pixels))
-    return np.array(ImageOps.fit(picture, (width, height))).reshape(shape)
+    if image.shape[-1] == channels:
+        picture = Image.fromarray(image if channels == 3 else image[..., 0])
+    else:
+        color, alpha = _split(image)
+        pixels = 1 - alpha[..., None] * (1 - color)
+        if channels == 1:
+            pixels = _luminance(pixels)
+        elif pixels.shape[-1] == 1:
+            pixels = pixels.repeat(3, -1)
+        picture = Image.fromarray(_as_bytes(pixels))
+    if picture.size != (width, height):
+        picture = ImageOps.fit(picture, (width, height))
+    return np.array(picture).reshape(shape)
 
 
 def as_mnist(image: np.ndarray) -> np.ndarray:

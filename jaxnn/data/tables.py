@@ -99,7 +99,7 @@ def csv(
             )
         labels.append(row[target_column])
 
-    names = _class_names(labels)
+    names = class_names(labels)
     if len(names) < 2:
         found = f"only {names[0]!r} in all {len(labels)} rows" if names else "no row"
         raise DataError(
@@ -195,7 +195,7 @@ def _number(field: str) -> float:
     return value
 
 
-def _class_names(labels: list[str]) -> list[str]:
+def class_names(labels: list[str]) -> list[str]:
     """The different names, sorted: by value if all are numbers, else as texts."""
     names = sorted(set(labels))
     try:

@@ -1,0 +1,292 @@
+"""Decode many image files once, in parallel, into an array in a file that is mapped into memory.
+
+An array's file is named after all it follows from, so it never is out of date; it takes its name
+when it is complete.
+"""
+
+import hashlib
+import io
+import json
+import os
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from jaxnn.data.download import cache_folder
+from jaxnn.data.files import write_whole
+from jaxnn.data.preparation import crop_and_resize, read_image
+from jaxnn.data.progress import progress
+from jaxnn.errors import DataError
+
+Shape = tuple[int, int, int]
+Mapped = np.memmap[Any, np.dtype[np.uint8]]
+Unreadable = dict[str, str]
+"""The files that are no images that can be read, and the message on each."""
+
+_LARGEST_FILE = 1 << 28
+"""Bytes in an archive that may be taken for an image; what claims to have more is not unpacked."""
+
+_MOST_UNREADABLE = 0.1
+"""If a larger part of the files cannot be read, this is not the folder that was meant."""
+
+_DIGITS = 16
+"""Of a digest, in the name of a file."""
+
+_LISTED = 10
+"""How many of the files that cannot be read are listed."""
+
+_BLOCK = 128
+"""Images decoded before the next ones are begun: it bounds the memory."""
+
+_WAY = 1
+"""Counts the ways in which images have become examples: another one needs another cache."""
+
+_NOT_UNPACKED = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What reading a member of an archive raises: damaged, encrypted, compressed in an unknown way."""
+
+
+class Source(NamedTuple):
+    """A folder or an archive.
+
+    Attributes:
+        path: where it is.
+        files: of each file's name, relative to the source, with parts separated by "/", something
+            that changes when the file does; in the order of the names. Folders are among them, with
+            a "/" at the end.
+        open: gives a file's path, or a stream of its bytes.
+    """
+
+    path: Path
+    files: dict[str, str]
+    open: Callable[[str], Path | BinaryIO]
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[Source]:
+    """Open a folder or a .zip; nothing of an archive is written anywhere.
+
+    Raises:
+        DataError: it is neither, cannot be read, or has a member that leaves the folder.
+    """
+    try:
+        if path.is_dir():
+            archive = None
+            source = Source(path, dict(sorted(_walk(path))), path.joinpath)
+        elif zipfile.is_zipfile(path):
+            archive = zipfile.ZipFile(path)
+            source = _members(path, archive)
+        else:
+            what = "neither a folder nor a complete .zip file"
+            raise DataError(f"{path}: {what if path.exists() else 'there is no such file'}")
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path}: a damaged .zip file: {error}. Get an intact copy") from error
+    except OSError as error:
+        raise DataError(f"{error.filename or path}: cannot be read: {error.strerror}") from error
+    with archive or nullcontext():
+        yield source
+
+
+def _walk(path: Path) -> Iterator[tuple[str, str]]:
+    """List a folder's contents; links to folders count, unless they lead back to where they lie."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for folder, inner, files in os.walk(path, onerror=fail, followlinks=True):
+        here = Path(folder)
+        inner[:] = [n for n in inner if not here.resolve().is_relative_to((here / n).resolve())]
+        prefix = "" if here == path else here.relative_to(path).as_posix() + "/"
+        for name in inner:
+            yield f"{prefix}{name}/", ""
+        for name in files:
+            file = os.path.join(folder, name)
+            status = os.stat(file, follow_symlinks=os.path.exists(file))
+            yield prefix + name, f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> Source:
+    """List an archive's contents."""
+    modified = path.stat().st_mtime_ns
+    members = {member.filename: member for member in archive.infolist()}
+    for name in members:
+        # As any system reads it: drives and backslashes mean something on one of them.
+        if name.startswith("/") or "\\" in name or name[1:2] == ":" or ".." in name.split("/"):
+            raise DataError(
+                f"{path}: the archive's member {name!r} leaves its folder. An honest archive has "
+                "none such: get another copy"
+            )
+
+    def read(name: str) -> BinaryIO:
+        member = members[name]
+        if member.file_size > _LARGEST_FILE:
+            raise DataError(
+                f"{path / name}: {member.file_size} bytes are refused: at most "
+                f"{_LARGEST_FILE >> 20} MiB are unpacked for an image"
+            )
+        try:
+            stream = io.BytesIO(archive.read(member))
+        except _NOT_UNPACKED as error:
+            raise DataError(f"{path / name}: cannot be unpacked: {error}") from error
+        stream.name = path / name  # for messages
+        return stream
+
+    return Source(path, {n: f"{members[n].CRC} {modified}" for n in sorted(members)}, read)
+
+
+def decode(source: Source, names: Sequence[str], shape: Shape) -> tuple[Mapped, Unreadable]:
+    """Return the examples that files become, which are decoded if they are not in the cache.
+
+    Args:
+        source: a folder or an archive.
+        names: of its files, in the order in which the examples are wanted.
+        shape: (height, width, channels) of an example.
+
+    Returns:
+        (examples, *shape) uint8, read-only, mapped from a file; and the files that are left out of
+        it. These are at most a tenth, and listed on stderr.
+
+    Raises:
+        DataError: more cannot be read, or the cache cannot be written.
+    """
+    path = _cached(source, names, shape)
+    notes = path.with_suffix(".json")
+    unreadable = _read_notes(notes, names)
+    images = _mapped(path, (len(names) - len(unreadable or ()), *shape))
+    if unreadable is None or images is None:
+        unreadable = {}
+        with _written(path) as file:
+            _write_header(file, (len(names), *shape))
+            for image in _decoded(source, names, shape, unreadable):
+                file.write(image.tobytes())
+            file.seek(0)
+            _write_header(file, (len(names) - len(unreadable), *shape))
+            with _written(notes) as notes_file:
+                notes_file.write(json.dumps(unreadable, indent=1).encode())
+        images = _mapped(path, (len(names) - len(unreadable), *shape))
+        assert images is not None
+    if unreadable:
+        print(
+            f"warning: {source.path}: {len(unreadable):,} of {len(names):,} files cannot be read "
+            f"as images and are left out:\n{_listed(unreadable)}",
+            file=sys.stderr,
+        )
+    return images, unreadable
+
+
+def select(images: Mapped, rows: np.ndarray) -> Mapped:
+    """Return `images[rows]`, mapped from a file of the cache too, which is written if need be.
+
+    Args:
+        images: (examples, height, width, channels) uint8, all that `decode` has returned.
+        rows: (selected,) integers.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    decoded = Path(str(images.filename))
+    digest = hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:_DIGITS]
+    path = decoded.with_name(f"{decoded.stem}-{digest}.npy")
+    shape = (len(rows), *images.shape[1:])
+    selected = _mapped(path, shape)
+    if selected is None:
+        with _written(path) as file:
+            _write_header(file, shape)
+            for start in range(0, len(rows), _BLOCK):
+                file.write(images[rows[start : start + _BLOCK]].tobytes())
+        selected = _mapped(path, shape)
+        assert selected is not None
+    return selected
+
+
+def _decoded(
+    source: Source, names: Sequence[str], shape: Shape, unreadable: Unreadable
+) -> Iterator[np.ndarray]:
+    """Decode files, in order; those that cannot be are noted in `unreadable`."""
+
+    def example(name: str) -> np.ndarray | str:
+        try:
+            return crop_and_resize(read_image(source.open(name)), shape)
+        except DataError as error:
+            return str(error)
+
+    line = f"Decoding {len(names):,} images of {source.path} into {_folder()}"
+    workers = ThreadPoolExecutor(os.cpu_count())
+    with workers, progress(line, source.path.name, len(names), unit="files") as advance:
+        for start in range(0, len(names), _BLOCK):
+            block = names[start : start + _BLOCK]
+            for name, image in zip(block, workers.map(example, block), strict=True):
+                if isinstance(image, str):
+                    unreadable[name] = image
+                else:
+                    yield image
+            if len(unreadable) > _MOST_UNREADABLE * len(names):
+                raise DataError(
+                    f"{source.path}: more than a tenth of its {len(names):,} files cannot be read "
+                    f"as images, and decoding was given up:\n{_listed(unreadable)}\n"
+                    "Check that this is the folder that you mean"
+                )
+            advance(len(block))
+
+
+def _listed(unreadable: Unreadable) -> str:
+    lines = [f"  {reason}" for reason in list(unreadable.values())[:_LISTED]]
+    if len(unreadable) > _LISTED:
+        lines.append(f"  and {len(unreadable) - _LISTED:,} more")
+    return "\n".join(lines)
+
+
+def _cached(source: Source, names: Sequence[str], shape: Shape) -> Path:
+    """Return the path of the file for what files become, named after all that it follows from."""
+    digest = hashlib.sha256(f"{_WAY} {shape}".encode())
+    for name in names:
+        digest.update(f"\n{name}\n{source.files[name]}".encode(errors="surrogateescape"))
+    return _folder() / f"{source.path.stem}-{digest.hexdigest()[:_DIGITS]}.npy"
+
+
+def _folder() -> Path:
+    return cache_folder() / "decoded"
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> Mapped | None:
+    """Map an array of the cache into memory; None if it is not there, or not whole."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError):
+        return None
+    whole = isinstance(array, np.memmap) and (array.dtype, array.shape) == (np.uint8, shape)
+    return array if whole else None
+
+
+def _read_notes(path: Path, names: Sequence[str]) -> Unreadable | None:
+    """Read which files could not be decoded; None if that is not known."""
+    try:
+        notes = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    known = isinstance(notes, dict) and set(notes) <= set(names)
+    return notes if known else None
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Write the header of a .npy file, of the same length however many examples there are."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with write_whole(path) as file:
+            yield file
+    except OSError as error:
+        raise DataError(
+            f"{path.parent}: cannot be written: {error.strerror}. Decoded images are kept there: "
+            "make room or give yourself permission"
+        ) from error

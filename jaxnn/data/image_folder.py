@@ -1,0 +1,220 @@
+"""Images of your own: a folder, or a zip archive, with a folder for each class.
+
+Decoding is done once. What comes out lies in a file of the cache folder, which is mapped into
+memory: a data set may be larger than that, and the next time it is there at once.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from jaxnn.data.dataset import Dataset, Normalize, Split, normalization
+from jaxnn.data.decoding import decode, open_source, select
+from jaxnn.data.division import cuts, spread
+from jaxnn.data.download import data_folder
+from jaxnn.data.tables import class_names
+from jaxnn.errors import DataError
+
+Folders = dict[str, list[str]]
+"""The names of the files in each folder."""
+
+_SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+"""What the folders of a collection that brings its own division are called."""
+
+_LARGEST_SIDE = 512
+"""To this `read_image` reduces an image, here and wherever one is prepared for a network."""
+
+
+def image_folder(
+    path: str | Path,
+    *,
+    size: int | list[int],
+    channels: Literal[1, 3] = 3,
+    classes: dict[str, str] | None = None,
+    validation: float | int | None = None,
+    test: float | int | None = None,
+    balance: Literal["undersample", "repeat"] | None = None,
+    normalize: Normalize = "standard",
+) -> Dataset:
+    """Load images of your own, from a folder or a .zip, as a data set.
+
+    Each class has a folder with its images: `<class>/<image>`, or `train/<class>/<image>` and so
+    for `test` and `validation` (or `val`); `train` alone must be there. All that may lie in one
+    folder more. Folders within that of a class belong to it; files outside of these folders, and
+    names that begin with a dot, do not count. Images may be of any size and of all the formats that
+    `read_image` knows, mixed. The middle of each, of the proportions asked for, is resized;
+    transparent parts become white. So it is done with an image for a trained network: see
+    `prepare`.
+
+    What the folder does not divide itself is divided by the names of the files and their folders
+    alone, and each folder is spread evenly: see `spread`.
+
+    Decoding uses all cores, shows its progress, and is done once: the examples lie in the cache
+    folder (`cache_folder`) and are mapped into memory. They are decoded again if a file or the
+    shape has changed, or the cache is damaged; it may be deleted at any time. Files that are not
+    images that can be read are left out and listed in a warning on stderr.
+
+    Args:
+        path: a folder or a .zip, relative to the working directory or else to the data folder.
+        size: pixels of an example's height and width, or both: [height, width]; at most 512.
+        channels: 3 for color, 1 for grey.
+        classes: the class of each folder, where it is not that of its name: `{bird: bird, "*":
+            other}`. "*" stands for all folders that are not named; without it they are left out.
+            Classes are numbered in this order; by default, in that of the folders' names, by value
+            if all are numbers.
+        validation: how many examples to hold out for validation: a whole number of them, or a
+            fraction of what is divided. By default 0.1, unless the folder has such a split.
+        test: how many to hold out for test, likewise; by default 0.2, unless the folder has it.
+        balance: makes all classes equally frequent in the training split; validation and test stay
+            as they are. "undersample": of each class only as many examples are kept as the rarest
+            has, an even share of each of its folders. "repeat": all examples are kept, and those
+            of other classes are repeated until there are as many as of the most frequent. Which
+            ones follows from their names alone.
+        normalize: "standard" (each channel has mean 0 and deviation 1 in the training split),
+            "unit" (value / 255) or "none".
+
+    Returns:
+        The data set, named after the folder or archive; inputs (n, height, width, channels) uint8,
+        read-only, memory-mapped.
+
+    Raises:
+        DataError: there is no such folder, archive or class; a class has no image to train on; more
+            than a tenth of the files cannot be read; an archive's member leaves the folder; or the
+            cache cannot be written.
+        ValueError: `size`, `validation` or `test` is not one that it can be, or given although the
+            folder has that split.
+    """
+    height, width = [size, size] if isinstance(size, int) else size if len(size) == 2 else [0, 0]
+    if not (1 <= height <= _LARGEST_SIDE and 1 <= width <= _LARGEST_SIDE):
+        raise ValueError(
+            f"size = {size}: it must be one number of pixels, or [height, width], from 1 to "
+            f"{_LARGEST_SIDE}"
+        )
+    path = _find(Path(path))
+    with open_source(path) as source:
+        found = _division(path, list(source.files))
+        for name, share in (("validation", validation), ("test", test)):
+            if share is not None and name in found:
+                raise ValueError(f"{name} = {share}: {path} has its own split; leave it out")
+        class_of = _class_of(path, set().union(*found.values()), classes)
+        ordered = {split: _ordered(folders, class_of) for split, folders in found.items()}
+        files = [file for order in ordered.values() for file, _ in order]
+        images, unreadable = decode(source, files, (height, width, channels))
+
+    names = tuple(dict.fromkeys((classes or class_of).values()))
+    splits, start = {}, 0
+    for split, order in ordered.items():
+        labels = [names.index(class_of[folder]) for file, folder in order if file not in unreadable]
+        end = start + len(labels)
+        splits[split] = Split(images[start:end], np.array(labels, np.int32))
+        start = end
+
+    # What is divided here is in an order that spreads the classes: splits are parts without gaps.
+    inputs, targets = splits["train"]
+    a, b = cuts(
+        len(targets),
+        validation=0 if "validation" in splits else 0.1 if validation is None else validation,
+        test=0 if "test" in splits else 0.2 if test is None else test,
+    )
+    train = Split(inputs[:a], targets[:a])
+    held_out = splits.get("validation", Split(inputs[a:b], targets[a:b]))
+    tested = splits.get("test", Split(inputs[b:], targets[b:]))
+
+    if not len(tested.targets):
+        raise ValueError(f"test = {test}: at least one example is needed for test")
+    counts = np.bincount(train.targets, minlength=len(names))
+    if not counts.all():
+        name = names[counts.argmin()]
+        folders = ", ".join(folder for folder, own in class_of.items() if own == name)
+        raise DataError(
+            f"{path}: expected images of every class to train on, found none of {name!r} (folders: "
+            f"{folders or 'none'}). Add images, or leave the class out by naming the others in "
+            "`classes`"
+        )
+    if balance is not None and counts.min() != counts.max():
+        rows = _balanced(train.targets, counts.max() if balance == "repeat" else counts.min())
+        train = Split(select(images, rows), train.targets[rows])
+    mean, deviation = normalization(train.inputs, normalize)
+    return Dataset(path.resolve().stem, train, held_out, tested, names, mean, deviation)
+
+
+def _find(path: Path) -> Path:
+    """Look for a relative path in the working directory, and then in the data folder."""
+    path = path.expanduser()
+    elsewhere = data_folder() / path
+    return elsewhere if elsewhere.exists() and not path.exists() else path
+
+
+def _division(path: Path, names: list[str]) -> dict[str, Folders]:
+    """Find the splits, "train" first, and in each the folders of classes with their files.
+
+    Args:
+        path: for messages.
+        names: of files and, with "/" at the end, folders.
+    """
+    places = [(name, name.split("/")) for name in names]
+    places = [
+        (name, parts)
+        for name, parts in places
+        if not any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    ]
+    depth = 0
+    while True:
+        folders = {parts[depth] for _, parts in places if len(parts) > depth + 1}
+        outer = {parts[depth] for _, parts in places if len(parts) > depth + 2}
+        if "train" in outer or len(folders) != 1 or not outer:
+            break
+        depth += 1
+    divided = "train" in outer
+    found: dict[str, Folders] = {"train": {}}
+    for name, parts in places:
+        *above, split = parts[: depth + 1] if divided else [*parts[:depth], "train"]
+        below = parts[len(above) + divided :]
+        if split in _SPLITS and len(below) > 1:
+            files = found.setdefault(_SPLITS[split], {}).setdefault(below[0], [])
+            if not name.endswith("/"):
+                files.append(name)
+    if not found["train"]:
+        raise DataError(
+            f"{path}: expected a folder for each class, found none. Put the images into folders: "
+            "<class>/<image>, or train/<class>/<image> and test/<class>/<image>"
+        )
+    return found
+
+
+def _class_of(path: Path, folders: set[str], classes: dict[str, str] | None) -> dict[str, str]:
+    """Say to which class each folder belongs; those that belong to none are left out."""
+    if classes is None:
+        classes = {folder: folder for folder in class_names(list(folders))}
+    class_of = {}
+    for name, own in classes.items():
+        if name != "*" and name not in folders:
+            near = difflib.get_close_matches(name, folders, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise DataError(
+                f"{path}: `classes` names {name!r}, but there is no such folder; {hint}folders: "
+                f"{', '.join(class_names(list(folders)))}"
+            )
+        for folder in [name] if name != "*" else class_names(list(folders - set(classes))):
+            class_of[folder] = own
+    if len(set(classes.values())) < 2:
+        raise DataError(
+            f"{path}: expected at least two classes, found only {', '.join(classes.values())}"
+        )
+    return class_of
+
+
+def _ordered(folders: Folders, class_of: dict[str, str]) -> list[tuple[str, str]]:
+    """List files, with their folders, in an order that spreads each folder evenly."""
+    named = [(file, folder) for folder, files in folders.items() for file in files]
+    named = sorted((file, folder) for file, folder in named if folder in class_of)
+    numbers = {folder: k for k, folder in enumerate(sorted(folders))}
+    return [named[i] for i in spread(np.array([numbers[folder] for _, folder in named], int))]
+
+
+def _balanced(targets: np.ndarray, count: int) -> np.ndarray:
+    """Choose `count` examples of each class: the first ones, or all and from the first on again."""
+    members = [np.flatnonzero(targets == k) for k in range(int(targets.max()) + 1)]
+    return np.sort(np.concatenate([np.resize(rows, count) for rows in members]))
