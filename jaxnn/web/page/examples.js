@@ -1,0 +1,153 @@
+// The examples of a data set in the page: one list over all splits, its images as they arrive, its
+// classes, and what the network takes each example for.
+
+import { getBytes, getPacked } from "/static/client.js";
+import { Pyramid } from "/static/mosaic.js";
+
+const FIRST = 1 << 18; // bytes of the first request, so that something is there at once
+const CHUNK = 1 << 22;
+const AT_ONCE = 3;
+const MOST = 1 << 29; // bytes of images that a page keeps; of larger data sets it shows a part
+const PATIENCE = 4; // seconds: what takes longer is computed only when somebody asks for it
+
+const known = new WeakMap();
+
+/** The examples of a page's data set, the same ones for all its parts. */
+export function examplesOf(app) {
+  if (!known.has(app)) known.set(app, new Examples(app));
+  return known.get(app);
+}
+
+class Examples {
+  constructor(app) {
+    const { splits, shape, classes, image, limits } = app.lab.dataset;
+    this.app = app;
+    this.classes = classes;
+    this.shape = shape;
+    this.limits = limits;
+    this.image = image;
+    this.splits = [];
+    this.count = 0;
+    for (const name of ["train", "validation", "test"]) {
+      if (!splits[name]) continue;
+      this.splits.push({ name, start: this.count, count: splits[name], step: null });
+      this.count += splits[name];
+    }
+    this.targets = new Int32Array(this.count);
+    this.predicted = new Int32Array(this.count);
+    this.confidence = new Float32Array(this.count);
+    this.loss = new Float32Array(this.count);
+    this.loaded = 0;
+    this.forgetPredictions();
+    app.on("lab", () => this.forgetPredictions());
+  }
+
+  /** The splits of that name, or all of them for null. */
+  named(name) {
+    return this.splits.filter((split) => name === null || split.name === name);
+  }
+
+  /** Where example i of the list stands in the data set: {split, index}. */
+  place(i) {
+    const split = this.splits.findLast(({ start }) => start <= i);
+    return { split: split.name, index: i - split.start };
+  }
+
+  /** Loads the classes, once. */
+  loadTargets() {
+    this.targetsLoaded ??= Promise.all(
+      this.splits.map(async ({ name, start }) => {
+        this.targets.set(new Int32Array(await getBytes(`/api/data/${name}/targets`)), start);
+      }),
+    );
+    return this.targetsLoaded;
+  }
+
+  /** Loads all images, once; calls `arrived()` after each part, in the order of the list. */
+  loadImages(arrived) {
+    this.imagesLoaded ??= this.#loadImages(arrived);
+    return this.imagesLoaded;
+  }
+
+  async #loadImages(arrived) {
+    const [height, width, channels] = this.shape;
+    const bytes = height * width * channels;
+    this.kept = Math.min(this.count, Math.floor(MOST / bytes));
+    this.pyramid = new Pyramid(this.kept, height, width, channels, this.limits);
+    const parts = [];
+    for (const { name, start, count } of this.splits) {
+      for (let a = 0; a < count && start + a < this.kept; ) {
+        const size = Math.max(1, Math.floor((parts.length ? CHUNK : FIRST) / bytes));
+        const n = Math.min(size, count - a, this.kept - start - a);
+        parts.push({ path: `/api/data/${name}/inputs?start=${a}&count=${n}`, at: start + a, n });
+        a += n;
+      }
+    }
+    let next = 0;
+    const lane = async () => {
+      while (next < parts.length) {
+        const { path, at, n } = parts[next++];
+        this.pyramid.add(at, new Uint8Array(await getBytes(path)));
+        this.loaded += n;
+        arrived();
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, lane));
+  }
+
+  /** The pixels of example i, (height · width · channels) bytes, loaded if they are not there yet. */
+  async pixels(i) {
+    const bytes = this.shape.reduce((product, side) => product * side);
+    if (this.loaded && this.loaded === this.kept && i < this.kept) return this.pyramid.pixels(i);
+    const { split, index } = this.place(i);
+    return new Uint8Array(await getBytes(`/api/data/${split}/inputs?start=${index}&count=1`), 0, bytes);
+  }
+
+  forgetPredictions() {
+    for (const split of this.splits) split.step = null;
+    this.predicted.fill(-1);
+  }
+
+  /** Whether all examples of a split, of all splits for null, have a prediction, of whichever step. */
+  hasPredictions(name) {
+    return this.named(name).every(({ step }) => step !== null);
+  }
+
+  /** Whether predictions of that split (null: all) are missing, or of other parameters than now. */
+  isStale(name) {
+    const now = this.app.status?.step;
+    return this.named(name).some(({ step }) => step === null || (now !== undefined && step !== now));
+  }
+
+  /** Asks what the network takes the examples for; emits "predictions" when it has answered. */
+  async predict(name) {
+    for (const split of this.named(name)) await this.#predict(split);
+  }
+
+  /** Predicts as much, the smallest split first, as seems to take no longer than a few seconds. */
+  async predictWhatIsQuick() {
+    let seconds = 0; // an example
+    for (const split of [...this.splits].sort((a, b) => a.count - b.count)) {
+      if (seconds * split.count > PATIENCE || this.app.status?.running) return;
+      const started = performance.now();
+      if (this.isStale(split.name)) await this.#predict(split);
+      seconds = Math.max(seconds, (performance.now() - started) / 1000 / split.count);
+    }
+  }
+
+  #predict(split) {
+    split.asking ??= (async () => {
+      try {
+        const { header, arrays } = await getPacked(`/api/data/${split.name}/predictions`);
+        this.predicted.set(arrays.predicted.data, split.start);
+        this.confidence.set(arrays.confidence.data, split.start);
+        this.loss.set(arrays.loss.data, split.start);
+        split.step = header.step;
+        this.app.emit("predictions", split.name);
+      } finally {
+        split.asking = null;
+      }
+    })();
+    return split.asking;
+  }
+}

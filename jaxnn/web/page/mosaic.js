@@ -1,0 +1,210 @@
+// Very many small images on one canvas, at any zoom.
+//
+// Each frame is computed pixel by pixel from arrays, without a GPU: one pass over the screen costs
+// the same for ten images and for a hundred thousand, and another order of the images costs nothing
+// at all. (Measured in Chromium without a GPU: WebGL 2 reached 11 to 15 frames a second where this
+// reaches the screen's 60.)
+
+/** Images in all sizes: as stored, half as high and wide, a quarter, …, down to one pixel. */
+export class Pyramid {
+  constructor(count, height, width, channels, [low, high]) {
+    this.channels = channels;
+    this.levels = [];
+    for (let [h, w] = [height, width]; ; [h, w] = [Math.ceil(h / 2), Math.ceil(w / 2)]) {
+      this.levels.push({ h, w, size: h * w * channels, data: new Uint8Array(count * h * w * channels) });
+      if (h === 1 && w === 1) break;
+    }
+    // What is stored, between black at `low` and white at `high`, as a shade of grey.
+    this.shade = Uint8ClampedArray.from({ length: 256 }, (_, v) => ((v - low) / (high - low || 1)) * 255);
+    this.grey = Uint32Array.from(this.shade, (v) => 0xff000000 | (v * 0x010101));
+  }
+
+  /** Takes images as they are stored, the first of them being image `at`. */
+  add(at, pixels) {
+    const [first] = this.levels;
+    first.data.set(pixels, at * first.size);
+    const end = at + pixels.length / first.size;
+    for (let k = 1; k < this.levels.length; k++) {
+      halve(this.levels[k - 1], this.levels[k], this.channels, at, end);
+    }
+  }
+
+  pixels(i) {
+    const { data, size } = this.levels[0];
+    return data.subarray(i * size, (i + 1) * size);
+  }
+
+  /**
+   * Paints a grid of images.
+   *
+   * screen: {pixels: Uint32Array, width, height}; ground: the color of what is not covered.
+   * order: which images, row by row; columns: how many in a row.
+   * left, top: where the grid begins; scale: how many pixels of the screen a pixel of an image is
+   * wide; gap: between images, in pixels of an image, left out where it would be too thin to see.
+   * smooth: with images smaller than stored, whether pixels are interpolated: slower and finer.
+   */
+  paint(screen, ground, { order, columns, left, top, scale, gap, smooth }) {
+    const { pixels, width, height } = screen;
+    pixels.fill(ground);
+    const full = this.levels[0];
+    const across = axis(full.w, gap, scale, left, width, columns);
+    const down = axis(full.h, gap, scale, top, height, Math.ceil(order.length / columns));
+    if (across.first > across.last || down.first > down.last) return;
+    // The smallest size that is at least as large as on the screen.
+    let k = 0;
+    while (this.levels[k + 1]?.w >= across.size && this.levels[k + 1]?.h >= down.size) k++;
+    const level = this.levels[k];
+    const fine = smooth && level.w > 1 && level.h > 1 && across.size < full.w;
+    const rows = this.channels === 1 ? (fine ? smoothGrey : plainGrey) : fine ? smoothColor : plainColor;
+    rows(this, level, pixels, width, order, columns, samples(across, level.w, fine), samples(down, level.h, fine));
+  }
+}
+
+/** Each pixel the mean of four of the size above; at an odd edge, of what there is. */
+function halve(from, to, channels, start, end) {
+  const { data: source, w: width, h: height } = from;
+  const { data: target, w, h } = to;
+  let out = start * to.size;
+  for (let i = start; i < end; i++) {
+    for (let y = 0; y < h; y++) {
+      const above = i * from.size + 2 * y * width * channels;
+      const below = 2 * y + 1 < height ? above + width * channels : above;
+      for (let x = 0; x < w; x++) {
+        const here = 2 * x * channels;
+        const right = 2 * x + 1 < width ? here + channels : here;
+        for (let c = 0; c < channels; c++) {
+          target[out++] =
+            (source[above + here + c] + source[above + right + c] + source[below + here + c] + source[below + right + c] + 2) >> 2;
+        }
+      }
+    }
+  }
+}
+
+/** Along one side of the screen: which cells are seen, and from where to where each has its image. */
+function axis(size, gap, scale, origin, length, cells) {
+  const pitch = (size + gap) * scale;
+  const shown = Math.round(gap * scale) >= 1 ? Math.max(1, Math.round(size * scale)) : 0;
+  const first = Math.max(0, Math.floor(-origin / pitch));
+  const last = Math.min(cells - 1, Math.floor((length - origin) / pitch));
+  const [from, to] = [new Int32Array(cells), new Int32Array(cells)];
+  for (let cell = first; cell <= last; cell++) {
+    from[cell] = Math.round(origin + cell * pitch);
+    to[cell] = shown ? from[cell] + shown : Math.round(origin + (cell + 1) * pitch);
+  }
+  return { first, last, from, to, length, size: shown || pitch };
+}
+
+/** For each pixel along a side: which of the image's it shows, and its share of the next one, of 256. */
+function samples({ first, last, from, to, length }, size, smooth) {
+  const [index, share] = [new Int32Array(length), new Int32Array(length)];
+  for (let cell = first; cell <= last; cell++) {
+    const step = size / (to[cell] - from[cell]);
+    const end = Math.min(length, to[cell]);
+    for (let p = Math.max(0, from[cell]); p < end; p++) {
+      const at = (p - from[cell] + 0.5) * step;
+      if (smooth) {
+        index[p] = Math.max(0, Math.min(size - 2, Math.floor(at - 0.5)));
+        share[p] = Math.max(0, Math.min(256, (at - 0.5 - index[p]) * 256));
+      } else {
+        index[p] = Math.min(size - 1, at);
+      }
+    }
+  }
+  return { first, last, from, to, length, index, share };
+}
+
+// Four times the same walk over the screen, each with its own innermost line: a call there would
+// cost more than the line itself.
+
+function plainGrey({ grey }, { data, w, size }, out, width, order, columns, across, down) {
+  for (let row = down.first; row <= down.last; row++) {
+    const end = Math.min(down.length, down.to[row]);
+    for (let y = Math.max(0, down.from[row]); y < end; y++) {
+      const line = y * width;
+      const v = down.index[y] * w;
+      const last = Math.min(across.last, order.length - 1 - row * columns);
+      for (let column = across.first; column <= last; column++) {
+        const image = order[row * columns + column] * size + v;
+        const stop = Math.min(width, across.to[column]);
+        for (let x = Math.max(0, across.from[column]); x < stop; x++) {
+          out[line + x] = grey[data[image + across.index[x]]];
+        }
+      }
+    }
+  }
+}
+
+function smoothGrey({ grey }, { data, w, size }, out, width, order, columns, across, down) {
+  const { index, share } = across;
+  for (let row = down.first; row <= down.last; row++) {
+    const end = Math.min(down.length, down.to[row]);
+    for (let y = Math.max(0, down.from[row]); y < end; y++) {
+      const line = y * width;
+      const v = down.index[y] * w;
+      const low = down.share[y];
+      const high = 256 - low;
+      const last = Math.min(across.last, order.length - 1 - row * columns);
+      for (let column = across.first; column <= last; column++) {
+        const image = order[row * columns + column] * size + v;
+        const stop = Math.min(width, across.to[column]);
+        for (let x = Math.max(0, across.from[column]); x < stop; x++) {
+          const i = image + index[x];
+          const right = share[x];
+          const left = 256 - right;
+          const upper = data[i] * left + data[i + 1] * right;
+          const lower = data[i + w] * left + data[i + w + 1] * right;
+          out[line + x] = grey[(upper * high + lower * low) >> 16];
+        }
+      }
+    }
+  }
+}
+
+function plainColor({ shade }, { data, w, size }, out, width, order, columns, across, down) {
+  for (let row = down.first; row <= down.last; row++) {
+    const end = Math.min(down.length, down.to[row]);
+    for (let y = Math.max(0, down.from[row]); y < end; y++) {
+      const line = y * width;
+      const v = down.index[y] * w * 3;
+      const last = Math.min(across.last, order.length - 1 - row * columns);
+      for (let column = across.first; column <= last; column++) {
+        const image = order[row * columns + column] * size + v;
+        const stop = Math.min(width, across.to[column]);
+        for (let x = Math.max(0, across.from[column]); x < stop; x++) {
+          const i = image + across.index[x] * 3;
+          out[line + x] = 0xff000000 | (shade[data[i + 2]] << 16) | (shade[data[i + 1]] << 8) | shade[data[i]];
+        }
+      }
+    }
+  }
+}
+
+function smoothColor({ shade }, { data, w, size }, out, width, order, columns, across, down) {
+  for (let row = down.first; row <= down.last; row++) {
+    const end = Math.min(down.length, down.to[row]);
+    for (let y = Math.max(0, down.from[row]); y < end; y++) {
+      const line = y * width;
+      const v = down.index[y] * w * 3;
+      const low = down.share[y];
+      const high = 256 - low;
+      const last = Math.min(across.last, order.length - 1 - row * columns);
+      for (let column = across.first; column <= last; column++) {
+        const image = order[row * columns + column] * size + v;
+        const stop = Math.min(width, across.to[column]);
+        for (let x = Math.max(0, across.from[column]); x < stop; x++) {
+          const i = image + across.index[x] * 3;
+          const j = i + w * 3;
+          const d = (256 - across.share[x]) * high;
+          const e = across.share[x] * high;
+          const f = (256 - across.share[x]) * low;
+          const g = across.share[x] * low;
+          const red = (data[i] * d + data[i + 3] * e + data[j] * f + data[j + 3] * g) >> 16;
+          const green = (data[i + 1] * d + data[i + 4] * e + data[j + 1] * f + data[j + 4] * g) >> 16;
+          const blue = (data[i + 2] * d + data[i + 5] * e + data[j + 2] * f + data[j + 5] * g) >> 16;
+          out[line + x] = 0xff000000 | (shade[blue] << 16) | (shade[green] << 8) | shade[red];
+        }
+      }
+    }
+  }
+}
