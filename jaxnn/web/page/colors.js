@@ -13,7 +13,7 @@ export function palette() {
   if (known) return known;
   const style = getComputedStyle(document.documentElement);
   known = { rgb: {} };
-  for (const name of ["page", "ink", "quiet", "faint", "raised", "track", "positive", "negative"]) {
+  for (const name of ["page", "ink", "quiet", "ring", "faint", "raised", "track", "positive", "negative"]) {
     known[name] = style.getPropertyValue(`--${name}`).trim();
     known.rgb[name] = rgb(known[name]);
   }
