@@ -4,6 +4,8 @@ Each part of a config names a function of the library and gives its arguments::
 
     data:
       mnist: {validation: 10000}
+    augmentation:
+      - shift: 2
     model:
       - flatten
       - dense: 128
@@ -50,7 +52,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from jaxnn import data, initializers, layers, losses, network, optimizers, schedules
-from jaxnn.data import Dataset
+from jaxnn.data import Dataset, augmentation
+from jaxnn.data.augmentation import Augmentation
 from jaxnn.errors import ConfigError
 from jaxnn.layers import Layer
 from jaxnn.optimizers import Optimizer
@@ -99,6 +102,8 @@ _DIRECT = (LOSSES, INITIALIZERS)
 
 class Call(NamedTuple):
     """A function of the library and its arguments, as a config writes them.
+AUGMENTATIONS = _family(augmentation, "affine", "cutout", "elastic", "flip", "mixup", "shift")
+
 
     Attributes:
         name: the function's name, or ``module:function``.
@@ -258,6 +263,7 @@ _Count = Annotated[int, Field(ge=1, lt=2**31)]
 _NUMBER: pydantic.TypeAdapter[float] = pydantic.TypeAdapter(
     Annotated[float, Field(strict=True, allow_inf_nan=False)]
 )
+_AUGMENTATION = _Of("augmentation", AUGMENTATIONS)
 
 # What a signature's annotation means in a config: a call of a family, or a type that YAML has.
 _FIELDS: list[tuple[Any, _Of]] = [
@@ -399,6 +405,7 @@ class Config(_Strict):
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.+-]+$")] = "experiment"
+        augmentation: calls of some of ``AUGMENTATIONS``, applied in this order to training batches.
     data: Annotated[Call, _DATASET]
     model: Annotated[Call, _LAYER]
     loss: Annotated[Call, _LOSS] = _default_call(losses.softmax_cross_entropy, LOSSES)
@@ -408,6 +415,7 @@ class Config(_Strict):
 
     @classmethod
     def model_json_schema(
+    augmentation: list[Annotated[Call, _AUGMENTATION]] = []
         cls,
         by_alias: bool | None = True,
         ref_template: str = DEFAULT_REF_TEMPLATE,
@@ -435,6 +443,16 @@ class Config(_Strict):
     def to_yaml(self) -> str:
         """The config as YAML, complete: reading it gives an equal config."""
         stream = io.StringIO()
+    def with_classes(self, classes: int) -> Self:
+        """The config with this number of classes wherever an augmentation leaves it out."""
+        calls = [
+            call._replace(arguments=call.arguments | {"classes": classes})
+            if call.arguments.get("classes", 0) is None
+            else call
+            for call in self.augmentation
+        ]
+        return self.model_copy(update={"augmentation": calls})
+
         _yaml().dump(self.model_dump(), stream)
         return stream.getvalue()
 
@@ -443,7 +461,7 @@ class Experiment(NamedTuple):
     """What a config describes.
 
     Attributes:
-        config: the config, schedules' horizons filled in.
+        config: the config, schedules' horizons and the number of classes filled in.
         dataset: the data.
         network: the network, which fits the data.
         loss: the loss.
@@ -464,6 +482,13 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         path: the file.
         overrides: ``"key.path=value"``, in order; the value is YAML, a number in the path counts
             in a list.
+    @property
+    def augment(self) -> Augmentation | None:
+        """What the config applies to training batches, if anything."""
+        calls = self.config.augmentation
+        made = [call.build(f"augmentation.{i}") for i, call in enumerate(calls)]
+        return augmentation.compose(made) if made else None
+
 
     Raises:
         ConfigError: if the file cannot be read, is not YAML, or says what cannot be; the message
@@ -549,7 +574,7 @@ def build(config: Config, dataset: Dataset | None = None) -> Experiment:
         raise ConfigError(f"training: {error}") from error
     if steps >= 2**31:
         raise ConfigError(f"training: {steps} steps are too many; at most {2**31 - 1} are counted")
-    config = config.with_steps(steps)
+    config = config.with_steps(steps).with_classes(len(dataset.classes))
     try:
         rows = network.describe(net, dataset.in_shape)
     except ValueError as error:
@@ -567,7 +592,15 @@ def build(config: Config, dataset: Dataset | None = None) -> Experiment:
         jax.eval_shape(loss, outputs, dataset.train.targets[:1])
     except ValueError as error:
         raise ConfigError(f"loss.{config.loss.name}: {error}") from error
-    return Experiment(config, dataset, net, loss, config.optimizer.build("optimizer"))
+    experiment = Experiment(config, dataset, net, loss, config.optimizer.build("optimizer"))
+    if experiment.augment is not None:
+        keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+        inputs = jax.ShapeDtypeStruct((1, *dataset.in_shape), "float32")
+        try:
+            jax.eval_shape(experiment.augment, keys, inputs, dataset.train.targets[:1])
+        except ValueError as error:
+            raise ConfigError(f"augmentation: {error}") from error
+    return experiment
 
 
 def _yaml() -> YAML:

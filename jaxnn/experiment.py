@@ -338,6 +338,7 @@ def _fit(experiment: Experiment, start: TrainState) -> Iterator[Report]:
         chunk_steps=config.training.chunk_steps,
         statistics_steps=config.training.statistics_steps,
         dtype=config.dtype,
+        augment=experiment.augment,
         start=start,
     )
 

@@ -104,6 +104,7 @@ training: {epochs: 2, batch_size: 100}
     assert dump == {
         "name": "my-experiment",
         "data": {"digits": {"normalize": "standard"}},
+        "augmentation": [],
         "model": [
             "flatten",
             {"dense": {"units": 32, "weight_init": "he", **learned}},

@@ -8,12 +8,20 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
+from jaxnn.data.augmentation import Augmentation
 from jaxnn.errors import JaxnnError
 from jaxnn.layers.layer import Layer
 from jaxnn.losses import Loss
 from jaxnn.network import at_path, cast, named_leaves, trace, walk
 from jaxnn.optimizers import Optimizer
-from jaxnn.training.step import Examples, Prepare, TrainState, example_keys, make_step
+from jaxnn.training.step import (
+    Examples,
+    Prepare,
+    TrainState,
+    augmented,
+    example_keys,
+    make_step,
+)
 
 
 class Diagnosis(NamedTuple):
@@ -60,6 +68,7 @@ def diagnose(
     optimizer: Optimizer,
     prepare: Prepare,
     dtype: DTypeLike | None,
+    augment: Augmentation | None,
     train_state: TrainState,
     examples: Examples,
     batches: Array,
@@ -72,6 +81,7 @@ def diagnose(
         optimizer: see ``network``.
         prepare: see ``network``.
         dtype: see ``network``.
+        augment: see ``network``.
         train_state: the state at the start of the chunk.
         examples: all examples.
         batches: which of them each step of the chunk sees, (steps, batch_size).
@@ -85,6 +95,8 @@ def diagnose(
     @jax.jit
     def look(train_state: TrainState, batch: Examples) -> tuple[TrainState, Array, Array]:
         step, params, state, _, key = train_state
+        if augment is not None:
+            batch = augmented(augment, key, step, batch)
         low, inputs = params, prepare(batch.inputs)
         if dtype is not None:
             low, inputs = cast((params, inputs), dtype)

@@ -130,11 +130,21 @@ def fit(
     begin = int(train_state.step)
     batches = epoch_batches(seed, begin // steps, len(dataset.train.targets), batch_size)
 
+    @jax.jit
+    def seen_batch(
+        train_state: TrainState, examples: Examples, batches: jax.Array, position: int
+    ) -> Examples:
+        """The batch of the step that led to this state."""
+        batch = jax.tree.map(lambda x: x[batches[position]], examples)
+        if augment is None:
+            return batch
+        return augmented(augment, train_state.key, train_state.step - 1, batch)
+
     # A chunk of no steps compiles the program and changes nothing.
     started = time.perf_counter()
     train_state, _ = jax.block_until_ready(chunk(train_state, examples, batches, 0, 0))
     if statistics_steps:
-        statistics(train_state, _batch(examples, batches, 0))
+        statistics(train_state, seen_batch(train_state, examples, batches, 0))
     compile_seconds = time.perf_counter() - started
 
     train_seconds = 0.0
@@ -151,7 +161,8 @@ def fit(
             train_state, totals = chunk(before, examples, batches, position, count)
             observed = None
             if statistics_steps and step // statistics_steps > (step - count) // statistics_steps:
-                observed = statistics(train_state, _batch(examples, batches, position + count - 1))
+                batch = seen_batch(train_state, examples, batches, position + count - 1)
+                observed = statistics(train_state, batch)
             total_loss, correct = jax.device_get(totals)
             seconds = time.perf_counter() - started
 
@@ -159,7 +170,7 @@ def fit(
             ended = step == epochs * steps
             if not np.isfinite(total_loss) or (ended and not _finite(train_state.params)):
                 taken = batches[position : position + count]
-                raise DivergedError(step, diagnose(*parts, before, examples, taken))
+                raise DivergedError(step, diagnose(*parts, augment, before, examples, taken))
             position += count
             validation = None
             if position == steps and len(dataset.validation.targets):
@@ -181,11 +192,6 @@ def fit(
             if change is not None:
                 train_state = change.train_state or train_state
                 chunk_steps = change.chunk_steps or chunk_steps
-
-
-@jax.jit
-def _batch(examples: Examples, batches: jax.Array, step: int) -> Examples:
-    return jax.tree.map(lambda x: x[batches[step]], examples)
 
 
 def _finite(tree: Tree) -> bool:

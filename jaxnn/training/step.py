@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
+from jaxnn.data.augmentation import Augmentation
 from jaxnn.layers.layer import Layer, Shape, Tree
 from jaxnn.losses import Loss
 from jaxnn.network import loss_and_gradients
@@ -87,21 +88,28 @@ def make_step(
     optimizer: Optimizer,
     prepare: Prepare = lambda inputs: inputs,
     dtype: DTypeLike | None = None,
+    augment: Augmentation | None = None,
 ) -> Callable[[TrainState, Examples], tuple[TrainState, Totals]]:
     """Makes the function ``(train_state, batch) -> (train_state, totals)``.
 
-    What a layer draws is a function of the key, the step and the example's position in the batch.
+    What a layer or an augmentation draws is a function of the key, the step and the example's
+    position in the batch.
 
     Args:
         network: any layer.
         loss: a loss.
         optimizer: an optimizer of this library, or one from optax.
-        prepare: applied to the batch's inputs first.
+        prepare: applied to the batch's inputs first, but for ``augment``.
         dtype: the type to compute in; see ``loss_and_gradients``.
+        augment: applied to the batch before ``prepare``; by default, nothing. Whether an example
+            is classified correctly is then said of its augmented form; of probabilities, the
+            largest counts.
     """
 
     def step(train_state: TrainState, batch: Examples) -> tuple[TrainState, Totals]:
         count, params, state, optimizer_state, key = train_state
+        if augment is not None:
+            batch = augmented(augment, key, count, batch)
         keys = example_keys(key, count, len(batch.targets)) if network.draws else None
         value, gradients, state, outputs = loss_and_gradients(
             network,
@@ -128,6 +136,7 @@ def make_chunk(
     optimizer: Optimizer,
     prepare: Prepare = lambda inputs: inputs,
     dtype: DTypeLike | None = None,
+    augment: Augmentation | None = None,
 ) -> Chunk:
     """Compiles many steps into one program, ``(train_state, examples, batches, start, count)``.
 
@@ -139,7 +148,7 @@ def make_chunk(
 
     The arguments are those of ``make_step``.
     """
-    step = make_step(network, loss, optimizer, prepare, dtype)
+    step = make_step(network, loss, optimizer, prepare, dtype, augment)
 
     def chunk(
         train_state: TrainState, examples: Examples, batches: Array, start: Array, count: Array
@@ -162,12 +171,21 @@ def example_keys(key: Array, step: Array, batch_size: int) -> Array:
     return jax.vmap(lambda i: jax.random.fold_in(step_key, i))(jnp.arange(batch_size))
 
 
+def augmented(augment: Augmentation, key: Array, step: Array, batch: Examples) -> Examples:
+    """The batch as the step of this number sees it; its inputs as floating-point numbers."""
+    # No step has this number: what layers draw stays the same with or without augmentation.
+    keys = example_keys(jax.random.fold_in(key, 2**32 - 1), step, len(batch.targets))
+    inputs = batch.inputs.astype(jnp.result_type(float))
+    return Examples(*augment(keys, inputs, batch.targets))
+
+
 def is_correct(outputs: Array, targets: Array) -> Array:
     """Whether the largest output is the target's, (batch, ...) bool.
 
     Args:
         outputs: (batch, ..., classes).
-        targets: class numbers (batch, ...), or one-hot rows of the shape of ``outputs``.
+        targets: class numbers (batch, ...), or one-hot rows or probabilities of the shape of
+            ``outputs``, of which the largest counts.
     """
     if targets.shape == outputs.shape:
         targets = targets.argmax(-1)
