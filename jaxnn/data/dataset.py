@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 Normalize = Literal["standard", "unit", "none"]
 """How a loader chooses `Dataset.mean` and `Dataset.deviation`; see `normalization`."""
 
+Prepare = Callable[[np.ndarray], np.ndarray]
+"""How an image, as `read_image` returns it, becomes an example; a DataError if it cannot."""
+
 Array = TypeVar("Array", np.ndarray, "jax.Array")
 
 _BLOCK = 1 << 20
@@ -49,7 +52,7 @@ class Dataset(NamedTuple):
     """float32, in the units of the inputs, broadcastable to one example: () or (channels,)."""
     deviation: np.ndarray
     """Like `mean`; never 0."""
-    prepare: Callable[[np.ndarray], np.ndarray] | None = None
+    prepare: Prepare | None = None
     """How an image of any size becomes an example, if in a way of its own; see `prepare`."""
 
     @property

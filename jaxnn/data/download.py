@@ -1,7 +1,8 @@
 """Where data files are kept, and how one that is not there is fetched.
 
-A file counts as the right one if the SHA-256 of its uncompressed bytes is the published one: gzip
-headers differ from mirror to mirror, so any honest copy is accepted, and no mirror need be trusted.
+A file counts as the right one if its SHA-256 is the published one, so that no mirror need be
+trusted. Best is that of its uncompressed bytes: gzip headers differ from mirror to mirror, and any
+honest copy is accepted. Where only that of the compressed file is known, it must be that very file.
 """
 
 import hashlib
@@ -32,7 +33,13 @@ def cache_folder() -> Path:
 
 
 def fetch(
-    path: Path, *, length: int, sha256: str, urls: Sequence[str], timeout: float = 20.0
+    path: Path,
+    *,
+    length: int,
+    sha256: str,
+    urls: Sequence[str],
+    as_published: bool = False,
+    timeout: float = 20.0,
 ) -> Path:
     """Return the path of a verified data file, which is downloaded if it is not there.
 
@@ -46,6 +53,8 @@ def fetch(
         length: bytes of the uncompressed file.
         sha256: hexadecimal SHA-256 of the uncompressed file.
         urls: where the file can be had, plain or gzip, in the order to try.
+        as_published: whether `path`, `length` and `sha256` are those of the file as it is
+            published, compressed or not; then no other form of it is accepted.
         timeout: seconds that a server may take to connect, or be silent, before the next is tried.
 
     Returns:
@@ -55,23 +64,24 @@ def fetch(
         DataError: the file that is there is not the right one, no mirror could deliver it, or the
             folder cannot be written.
     """
-    compressed = path.with_name(path.name + ".gz")
-    for present in (path, compressed):
+    forms = [path] if as_published else [path, path.with_name(path.name + ".gz")]
+    for present in forms:
         if os.path.exists(present):
-            if fault := _fault(present, length, sha256):
+            if fault := _fault(present, length, sha256, as_published):
                 raise DataError(f"{present}: {fault}. Delete it to download it again")
             return present
 
     # Room for what gzip may add to incompressible bytes.
-    limit = length + length // 1000 + 4096
+    limit = length if as_published else length + length // 1000 + 4096
     partial = path.with_name(f".{path.name}.{uuid4().hex}.part")
     faults = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for url in urls:
-            fault = _download(url, partial, limit, timeout) or _fault(partial, length, sha256)
+            fault = _download(url, partial, limit, timeout)
+            fault = fault or _fault(partial, length, sha256, as_published)
             if fault is None:
-                return partial.replace(compressed if is_gzip(partial) else path)
+                return partial.replace(forms[-1] if is_gzip(partial) else path)
             faults.append(f"  {url}: {fault}")
     except OSError as error:
         raise DataError(
@@ -81,31 +91,35 @@ def fetch(
     finally:
         with suppress(OSError):  # it may never have been created, or have been renamed by now
             partial.unlink()
+    form = "as it is published" if as_published else "plain or gzip"
+    size = f"{length} bytes" if as_published else f"{length} bytes uncompressed"
     raise DataError(
         "\n".join([f"{path.name} could not be downloaded:", *faults])
-        + f"\nTry again later, or put the file, plain or gzip, into {path.parent} by hand "
-        f"({length} bytes uncompressed, SHA-256 {sha256})"
+        + f"\nTry again later, or put the file, {form}, into {path.parent} by hand "
+        f"({size}, SHA-256 {sha256})"
     )
 
 
-def _fault(path: Path, length: int, sha256: str) -> str | None:
+def _fault(path: Path, length: int, sha256: str, as_published: bool) -> str | None:
     """Say what is wrong with a file; None if it is the right one."""
     digest, size = hashlib.sha256(), 0
+    form = "" if as_published else " uncompressed"
     try:
-        with open_plain(path) as stream:
+        with path.open("rb") if as_published else open_plain(path) as stream:
             while block := stream.read(_BLOCK):
                 size += len(block)
                 if size > length:  # and so a small gzip file cannot keep us busy for long
-                    return f"expected {length} bytes uncompressed, found more"
+                    return f"expected {length} bytes{form}, found more"
                 digest.update(block)
     except DAMAGED as error:
         return f"expected a complete gzip file, found a truncated or damaged one ({error})"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     if size != length:
-        return f"expected {length} bytes uncompressed, found {size}"
+        return f"expected {length} bytes{form}, found {size}"
     if digest.hexdigest() != sha256:
-        return f"expected SHA-256 {sha256} (uncompressed), found {digest.hexdigest()}"
+        note = "" if as_published else " (uncompressed)"
+        return f"expected SHA-256 {sha256}{note}, found {digest.hexdigest()}"
     return None
 
 

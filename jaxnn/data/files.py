@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,19 +16,24 @@ DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def is_gzip(path: Path) -> bool:
+Readable = Path | zipfile.Path
+"""A file, or a member of an archive."""
+
+
+def is_gzip(path: Readable) -> bool:
     """Tell by its first bytes, whatever its name, whether a file is gzip-compressed."""
     with path.open("rb") as file:
         return file.read(2) == _GZIP_MAGIC
 
 
 @contextmanager
-def open_plain(path: Path) -> Iterator[BinaryIO]:
+def open_plain(path: Readable) -> Iterator[BinaryIO]:
     """Open a file for reading its uncompressed bytes.
 
     Reading up to the end of a gzip file also verifies its own checksum.
     """
-    with gzip.open(path) if is_gzip(path) else path.open("rb") as stream:
+    compressed = is_gzip(path)
+    with path.open("rb") as file, gzip.open(file) if compressed else file as stream:
         yield cast(BinaryIO, stream)
 
 

@@ -5,12 +5,13 @@ as a big-endian uint32, and then the values, big-endian, the last dimension chan
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from jaxnn.data.dataset import Dataset, Normalize, Split, hold_out, normalization
-from jaxnn.data.files import DAMAGED, open_plain
+from jaxnn.data.dataset import Dataset, Normalize, Prepare, Split, hold_out, normalization
+from jaxnn.data.files import DAMAGED, Readable, open_plain
 from jaxnn.errors import DataError
 
 _DTYPES: dict[int, np.dtype] = {
@@ -24,11 +25,12 @@ _DTYPES: dict[int, np.dtype] = {
 _BLOCK = 1 << 20
 
 
-def read_idx(path: str | Path) -> np.ndarray:
+def read_idx(path: str | Readable) -> np.ndarray:
     """Read one IDX file.
 
     Args:
-        path: a plain or gzip file; which of the two is recognised by its content.
+        path: a plain or gzip file, perhaps in an archive (`zipfile.Path`); which of the two is
+            recognised by its content.
 
     Returns:
         A new array of the file's shape and type, in the machine's byte order: uint8, int8, int16,
@@ -38,7 +40,7 @@ def read_idx(path: str | Path) -> np.ndarray:
         DataError: the file is missing, truncated, damaged, longer than its header says, or no IDX
             file. No more memory is taken than the file has values, whatever its header claims.
     """
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
     try:
         with open_plain(path) as stream:
             magic = stream.read(4)
@@ -113,8 +115,30 @@ def idx(
         DataError: a file cannot be read (see `read_idx`), or the four do not fit together.
         ValueError: `validation` does not fit, or `normalize` is unknown.
     """
-    train = _read_pair(Path(train_images), Path(train_labels))
-    test = _read_pair(Path(test_images), Path(test_labels))
+    files = map(Path, (train_images, train_labels, test_images, test_labels))
+    return four_files(
+        "idx", *files, validation=validation, classes=classes, normalize=normalize, prepare=None
+    )
+
+
+def four_files(
+    name: str,
+    train_images: Readable,
+    train_labels: Readable,
+    test_images: Readable,
+    test_labels: Readable,
+    *,
+    validation: int,
+    classes: Sequence[str] | None,
+    normalize: Normalize,
+    prepare: Prepare | None,
+) -> Dataset:
+    """Load four IDX files as a data set with a name and perhaps a way to prepare images.
+
+    This is for loaders of published data. Arguments and errors are those of `idx`.
+    """
+    train = _read_pair(train_images, train_labels)
+    test = _read_pair(test_images, test_labels)
     if train.inputs.shape[1:] != test.inputs.shape[1:]:
         raise DataError(
             f"{test_images}: expected images of shape {train.inputs.shape[1:]} like those of "
@@ -130,10 +154,10 @@ def idx(
 
     train, held_out = hold_out(train, validation)
     mean, deviation = normalization(train.inputs, normalize)
-    return Dataset("idx", train, held_out, test, names, mean, deviation)
+    return Dataset(name, train, held_out, test, names, mean, deviation, prepare)
 
 
-def _read_pair(images_path: Path, labels_path: Path) -> Split:
+def _read_pair(images_path: Readable, labels_path: Readable) -> Split:
     """Read images and their labels, and check that they are a pair."""
     images = read_idx(images_path)
     if images.ndim not in (3, 4) or images.dtype != np.uint8 or images.size == 0:
@@ -156,7 +180,7 @@ def _read_pair(images_path: Path, labels_path: Path) -> Split:
     return Split(images if images.ndim == 4 else images[..., None], labels.astype(np.int32))
 
 
-def _check_labels(path: str | Path, labels: np.ndarray, classes: int) -> None:
+def _check_labels(path: Readable, labels: np.ndarray, classes: int) -> None:
     """Raise a DataError unless every label is a class number."""
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):

@@ -1,8 +1,10 @@
 """MNIST: 70,000 handwritten digits, the data set on which everything is tried first."""
 
-from jaxnn.data.dataset import Dataset, Normalize
+from collections.abc import Sequence
+
+from jaxnn.data.dataset import Dataset, Normalize, Prepare
 from jaxnn.data.download import data_folder, fetch
-from jaxnn.data.idx import idx
+from jaxnn.data.idx import four_files
 from jaxnn.data.preparation import as_mnist
 
 _MIRRORS = (
@@ -55,16 +57,56 @@ def mnist(*, validation: int = 10_000, normalize: Normalize = "standard") -> Dat
     Source: the MNIST database of handwritten digits; Y. LeCun, L. Bottou, Y. Bengio and P. Haffner,
     Gradient-based learning applied to document recognition, Proceedings of the IEEE 86, 1998.
     """
-    folder = data_folder() / "mnist"
-    files = (
+    return published(
+        "mnist",
+        _FILES,
+        _MIRRORS,
+        compressed=False,
+        validation=validation,
+        classes=[str(digit) for digit in range(10)],
+        normalize=normalize,
+        prepare=as_mnist,
+    )
+
+
+def published(
+    name: str,
+    files: Sequence[tuple[str, int, str]],
+    mirrors: Sequence[str],
+    *,
+    compressed: bool,
+    validation: int,
+    classes: Sequence[str],
+    normalize: Normalize,
+    prepare: Prepare,
+) -> Dataset:
+    """Load a data set that is published like MNIST: four gzip files, in a folder of its name.
+
+    Args:
+        name: of the data set.
+        files: name, length and SHA-256 of each, in the order of `idx`'s arguments.
+        mirrors: the beginnings of their addresses.
+        compressed: whether lengths and SHA-256 are those of the compressed files, not of what is
+            in them; see `fetch`.
+        validation: see `idx`, and so `classes` and `normalize`.
+        prepare: see `Dataset`.
+    """
+    folder = data_folder() / name
+    paths = [
         fetch(
-            folder / name,
+            folder / (f"{file}.gz" if compressed else file),
             length=length,
             sha256=sha256,
-            urls=[f"{mirror}{name}.gz" for mirror in _MIRRORS],
+            urls=[f"{mirror}{file}.gz" for mirror in mirrors],
+            as_published=compressed,
         )
-        for name, length, sha256 in _FILES
+        for file, length, sha256 in files
+    ]
+    return four_files(
+        name,
+        *paths,
+        validation=validation,
+        classes=classes,
+        normalize=normalize,
+        prepare=prepare,
     )
-    classes = [str(digit) for digit in range(10)]
-    dataset = idx(*files, validation=validation, classes=classes, normalize=normalize)
-    return dataset._replace(name="mnist", prepare=as_mnist)
