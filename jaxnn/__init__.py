@@ -2,13 +2,13 @@
 
 A layer is three pure functions (``Layer``), and a network is a layer. What is used in every
 experiment is here; the rest lies in the modules: ``jaxnn.data``, ``initializers``, ``losses``,
-``optimizers``, ``schedules``, ``training``, ``metrics``, ``prediction``, and for whole experiments
-``jaxnn.config``, ``experiment`` and ``runs``.
+``models``, ``optimizers``, ``schedules``, ``training``, ``metrics``, ``prediction``, and for whole
+experiments ``jaxnn.config``, ``experiment`` and ``runs``.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from jaxnn import data, initializers, losses, optimizers, schedules, training
+from jaxnn import data, initializers, losses, models, optimizers, schedules, training
 from jaxnn.check import check_layer
 from jaxnn.layers import (
     Layer,
@@ -95,6 +95,7 @@ __all__ = [
     "map_layers",
     "max_pool",
     "mean_squared_error",
+    "models",
     "optimizers",
     "parallel",
     "quadratic",

@@ -51,7 +51,7 @@ from pydantic_core import CoreSchema, core_schema
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from jaxnn import data, initializers, layers, losses, network, optimizers, schedules
+from jaxnn import data, initializers, layers, losses, models, network, optimizers, schedules
 from jaxnn.data import Dataset, augmentation
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.errors import ConfigError
@@ -80,6 +80,7 @@ LAYERS = {
 LOSSES = _family(
     losses,
     *("hinge", "huber", "mean_squared_error", "quadratic", "sigmoid_binary_cross_entropy"),
+    **_family(models, "bird_cnn", "lenet5", "nielsen_chapter6", "resnet20"),
     "softmax_cross_entropy",
 )
 INITIALIZERS = _family(
@@ -305,6 +306,8 @@ def _arguments_model(function: Callable[..., Any]) -> type[_Strict]:
             field, default = _Count | None, None
         fields[parameter.name] = (field, default)
     return pydantic.create_model(function.__name__, __base__=_Strict, **fields)
+        elif isinstance(default, tuple):
+            default = list(default)  # as YAML has it
 
 
 def _default_call(function: Callable[..., Any], family: Family) -> Call:
