@@ -66,7 +66,11 @@ def _family(module: Any, *names: str) -> Family:
     return {name: getattr(module, name) for name in names}
 
 
-DATASETS = _family(data, "csv", "digits", "idx", "image_folder", "mnist", "npz")
+DATASETS = _family(
+    data,
+    *("cifar10", "cifar100", "csv", "digits", "emnist", "fashion_mnist", "idx", "image_folder"),
+    *("kmnist", "mnist", "npz"),
+)
 LAYERS = {
     **_family(
         layers,

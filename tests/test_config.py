@@ -137,6 +137,7 @@ EXAMPLES: list[tuple[Any, Any]] = [  # a value for each kind of argument without
     (str, "some text"),
     (str | Path, "some/path"),
     (Sequence[int], [3]),
+    (int | list[int], 32),
     (Sequence[float], [0.1, 0.01]),
     (Layer, "relu"),
     (Optimizer, {"sgd": 0.1}),
