@@ -11,8 +11,11 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from peers import convolutional, jax_grad, jax_grad_conv, numpy_book
 from peers.problem import Epoch, Problem, Weights
 
 from jaxnn import cli
+from jaxnn.config import build, parse_config
 from jaxnn.data import mnist
 from jaxnn.errors import JaxnnError
 from jaxnn.layers import (
@@ -89,6 +93,83 @@ def observe(pairs: int) -> Iterator[Row]:
 
     times = [(seconds(100), seconds(0)) for _ in range(pairs)]
     yield _row("observe", "784-128-10, batch 64", "without statistics", times)
+
+
+def lab(pairs: int) -> Iterator[Row]:
+    """Training in the lab, with and without clients; the peer is ``fit``, the reports unread.
+
+    Seconds are those of five epochs by the clock. Of the ten clients, which draw nothing, nine read
+    what they are sent, and one never does.
+    """
+    from jaxnn.web.server import listen, serve
+    from jaxnn.web.session import Opened, Session
+
+    epochs = 5
+    dense_layers = ["flatten", {"dense": 128}, "relu", {"dense": 10}]
+    values = {
+        "data": {"mnist": {"validation": 0}},
+        "model": dense_layers,
+        "optimizer": {"sgd": {"learning_rate": 0.01, "momentum": 0.9}},
+    }
+    config = parse_config(values)
+    experiment = build(config)
+    training = experiment.config.training
+    start = init_train_state(experiment.network, experiment.optimizer, (28, 28, 1), seed=0)
+    session = Session(Opened(Path("benchmark"), config, experiment, start, []))
+    reports = fit(
+        *experiment[2:],
+        experiment.dataset,
+        batch_size=training.batch_size,
+        epochs=10**4,
+        chunk_steps=training.chunk_steps,
+        statistics_steps=training.statistics_steps,
+    )
+
+    def without() -> float:
+        started = time.perf_counter()
+        first = next(reports).epoch
+        while next(reports).epoch < round(first) + epochs:
+            pass
+        return time.perf_counter() - started
+
+    def within() -> float:
+        started = time.perf_counter()
+        session.call(session.epoch, epochs).result()
+        while session.running:
+            time.sleep(0.002)
+        return time.perf_counter() - started
+
+    try:
+        with serve(session, listen()) as address:
+            for case, clients in (("nobody looks", 0), ("ten clients, one deaf", 10)):
+                within(), without()  # warms up, and compiles
+                times = []
+                for _ in range(pairs):
+                    with _connected(address, clients):
+                        while session.clients < clients:
+                            time.sleep(0.01)
+                        ours = within()
+                    times.append((ours, without()))
+                yield _row("lab", case, "without the lab", times)
+    finally:
+        session.close()
+
+
+@contextmanager
+def _connected(address: str, clients: int) -> Iterator[None]:
+    """Clients of the lab in a process of their own: they are connected, and do not draw."""
+    if not clients:
+        yield
+        return
+    script = Path(__file__).parent / "peers" / "lab_clients.py"
+    command = [sys.executable, str(script), address, str(clients)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()  # all are there
+            yield
+        finally:
+            process.kill()
 
 
 CONVOLUTIONAL: dict[str, tuple[tuple[int, int, int], tuple[convolutional.Spec, ...]]] = {
@@ -224,7 +305,7 @@ def _ours_convolutional(problem: convolutional.Problem, network: Layer) -> convo
     return run
 
 
-BENCHMARKS = {"conv": conv, "mlp": mlp, "observe": observe}
+BENCHMARKS = {"conv": conv, "lab": lab, "mlp": mlp, "observe": observe}
 
 
 def _problem(

@@ -12,11 +12,17 @@ every script takes it, and so does the lab.
 """
 
 import argparse
+import os
 import signal
-import threading
 import webbrowser
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event, Thread
 from types import FrameType
+
+import jax
 
 from jaxnn import cli
 from jaxnn.errors import JaxnnError
@@ -43,38 +49,54 @@ def main() -> None:
 
     if arguments.run_dir:
         check_free(Path(arguments.run_dir))
-    stop = threading.Event()
-    listener = listen(arguments.port)
-    session = Session(open_source(arguments.source, arguments.overrides))
-    handlers = {n: signal.signal(n, handler(stop)) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with serve(session, listener) as address:
-            print(f"{session.lab['name']}: {address}  (Ctrl-C to end)", flush=True)
-            if not arguments.no_browser:
-                webbrowser.open(address)
-            while not stop.wait(1):  # in portions, as some systems deliver no signal in between
-                pass
-    finally:
-        session.close()
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(listen(arguments.port)))
+        remember_compiled(stack.enter_context(TemporaryDirectory(prefix="jaxnn-lab-")))
+        opened = open_source(arguments.source, arguments.overrides)
+        stop = stack.enter_context(stop_requests())
+        session = Session(opened)
+        try:
+            with serve(session, listener) as address:
+                print(f"{session.lab['name']}: {address} (Ctrl-C to end)", flush=True)
+                if not arguments.no_browser:
+                    Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+                while not stop.wait(1):  # in portions: some systems deliver signals in between only
+                    pass
+        finally:
+            session.close()
         if session.trained:
+            print("\nsaving what was trained …", flush=True)
             path = session.save(arguments.run_dir)
             print(
-                f"\nsaved: {path}; to go on:\n  python experiments/lab.py {path}\n"
+                f"run directory: {path}; to go on:\n"
+                f"  python experiments/lab.py {path}\n"
                 f"  python experiments/train.py --resume {path}"
             )
-        for number, handle in handlers.items():
-            signal.signal(number, handle)
 
 
-def handler(stop: threading.Event):  # type: ignore[no-untyped-def]
-    """Notes the wish to stop; a second one is heeded at once."""
+def remember_compiled(folder: str) -> None:
+    """Lets JAX keep what it has compiled: a reset, or a change and back, need not wait again."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@contextmanager
+def stop_requests() -> Iterator[Event]:
+    """Notes Ctrl-C and SIGTERM in an event; a second one is heeded at once."""
+    stop = Event()
 
     def note(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
-    return note
+    earlier = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

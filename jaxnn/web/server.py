@@ -44,6 +44,7 @@ import mimetypes
 import os
 import socket
 import threading
+import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -252,7 +253,7 @@ def _guarded(app: ASGIApp, port: int) -> ASGIApp:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                cache = b"no-cache" if scope["path"].startswith(("/static/", "/")) else b"no-store"
+                cache = b"no-store" if scope["path"].startswith("/api/") else b"no-cache"
                 headers = [*message.get("headers", []), *added, (b"cache-control", cache)]
                 message = {**message, "headers": headers}
             await send(message)
@@ -290,7 +291,9 @@ async def _converse(session: Session, websocket: WebSocket) -> None:
                 return
             try:
                 await _obey(session, mailbox, message.get("text") or message.get("bytes") or b"")
-            except JaxnnError as error:
+            except Exception as error:
+                if not isinstance(error, JaxnnError):
+                    traceback.print_exc()
                 mailbox.put("error", to_json({"type": "error", "message": str(error)}))
 
     await _asked(session, session.join, mailbox)

@@ -15,7 +15,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -71,6 +71,7 @@ from jaxnn.web.messages import (
     Configure,
     Drawing,
     Example,
+    MessageError,
     Stored,
     pack,
     stored_input,
@@ -192,7 +193,7 @@ def open_source(path: str | Path, overrides: Sequence[str] = ()) -> Opened:
             step = jnp.asarray(_summary(path).get("steps", 0), jnp.int32)
             found = fresh._replace(step=step, params=params, state=state)
     assert found is not None
-    return Opened(path, config, experiment, found, _records(path, int(found.step)))
+    return Opened(path, config, experiment, found, _read_records(path, int(found.step)))
 
 
 class Session:
@@ -209,6 +210,7 @@ class Session:
         self._closing = False
         self._version = 0
         self._predicting: dict[str, _Predicting] = {}
+        self._programs, self._looked = _programs(opened.experiment), False
         self._adopt(opened.config, opened.experiment, opened.train_state, opened.records)
         self._thread = threading.Thread(target=self._run, name="session")
         self._thread.start()
@@ -237,16 +239,9 @@ class Session:
         self._seconds = {key: last.get(key, 0.0) for key in ("train_seconds", "compile_seconds")}
         self._base = dict(self._seconds)
         self._predicted: dict[str, tuple[int, bytes]] = {}
-        self._programs = _programs(experiment)
-        self._leaves = [
-            (row, layer)
-            for row, (_, layer) in zip(
-                describe(experiment.network, experiment.dataset.in_shape),
-                sorted(walk(experiment.network), key=lambda pair: pair[0]),
-                strict=True,
-            )
-            if not layer.layers
-        ]
+        leaves = {path for path, layer in walk(experiment.network) if not layer.layers}
+        rows = describe(experiment.network, experiment.dataset.in_shape)
+        self._leaves = [row for row in rows if row.path in leaves]
         self._flops = self._step_flops()
         for split, waiting in self._predicting.items():
             self._predicting[split] = waiting._replace(batches=self._predict(split))
@@ -271,6 +266,16 @@ class Session:
         """The message with all reports."""
         records = list(self._records)
         return to_json({"type": "history", "reports": [self._wire(row) for row in records]})
+
+    @property
+    def running(self) -> bool:
+        """Whether training goes on."""
+        return self._until is not None
+
+    @property
+    def clients(self) -> int:
+        """How many clients have joined."""
+        return len(self._mailboxes)
 
     # By the session's thread: `call` these.
 
@@ -309,9 +314,9 @@ class Session:
         """Takes one step and pauses."""
         self._go_to(int(self._state.step) + 1)
 
-    def epoch(self) -> None:
-        """Trains to the end of the epoch, of the next one at the end of one, and pauses."""
-        self._go_to((int(self._state.step) // self._per_epoch + 1) * self._per_epoch)
+    def epoch(self, number: int = 1) -> None:
+        """Trains to the end of the epoch, or that many epochs' from here, and pauses."""
+        self._go_to((int(self._state.step) // self._per_epoch + number) * self._per_epoch)
 
     def pause(self) -> None:
         """Stops; where training stands is kept."""
@@ -324,7 +329,13 @@ class Session:
         self._restart(self._config, self.experiment)
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Changes the learning rate; one that followed a schedule is constant from here on."""
+        """Changes the learning rate; one that followed a schedule is constant from here on.
+
+        Raises:
+            MessageError: if the optimizer has none.
+        """
+        if "learning_rate" not in hyperparameters(self._state.optimizer_state):
+            raise MessageError(f"{self._config.optimizer.name} has no learning rate")
         scheduled = _scheduled(self.experiment.config.optimizer)
         self._config, config = (
             config.model_copy(update={"optimizer": _with_rate(config.optimizer, learning_rate)})
@@ -367,6 +378,7 @@ class Session:
             )
         self._check_size(config)
         experiment = build(config, self.experiment.dataset)
+        self._programs, self._looked = _programs(experiment), False
         self._restart(config, experiment)
         self._tell("lab", {"type": "lab", **self.lab})
 
@@ -388,7 +400,8 @@ class Session:
         """Predicts a whole split and, some time later, sets the answer; see the server."""
         kept = self._predicted.get(split)
         if kept is not None and kept[0] == self._version:
-            answer.set_result(kept[1])
+            if answer.set_running_or_notify_cancel():
+                answer.set_result(kept[1])
         elif split in self._predicting:
             self._predicting[split].answers.append(answer)
         else:
@@ -418,11 +431,12 @@ class Session:
         except Exception as error:
             if not isinstance(error, JaxnnError):
                 traceback.print_exc()
-            self._until, self._reports, self._compiling = None, None, False
+            self._until, self._reports = None, None
             failed, self._predicting = self._predicting, {}
             for waiting in failed.values():
                 for answer in waiting.answers:
-                    answer.set_exception(error)
+                    if answer.set_running_or_notify_cancel():
+                        answer.set_exception(error)
             for mailbox in self._mailboxes:
                 mailbox.ready = False
             self._publish_reports()
@@ -463,13 +477,15 @@ class Session:
             report = self._reports.send(change)
         self._changed = False
         taken = report.step - before
-        batch_size = self.experiment.config.training.batch_size
-        self._steps_per_second = report.examples_per_second / batch_size
+        training = self.experiment.config.training
+        self._steps_per_second = report.examples_per_second / training.batch_size
         self._seconds = {key: self._base[key] + getattr(report, key) for key in self._base}
         self._state = report.train_state
         self._version += 1
         self._trained = True
-        self._unpublished.append((taken, report._replace(train_state=None, **self._seconds)))  # type: ignore[arg-type]
+        steps = training.epochs * self._per_epoch
+        report = report._replace(train_state=None, steps=steps, **self._seconds)  # type: ignore[arg-type]
+        self._unpublished.append((taken, report))
         if report.step >= self._until:
             self._until = None
         if self._until is None or time.monotonic() - self._published_at >= REPORT_SECONDS:
@@ -531,7 +547,7 @@ class Session:
 
     def _tell_status(self) -> None:
         step = int(self._state.step)
-        rates = hyperparameters(self._state.optimizer_state)
+        rate = hyperparameters(self._state.optimizer_state).get("learning_rate")
         self._tell(
             "status",
             {
@@ -542,9 +558,7 @@ class Session:
                 "steps_per_epoch": self._per_epoch,
                 "epoch": step / self._per_epoch,
                 "epochs": self.experiment.config.training.epochs,
-                "learning_rate": float(rates["learning_rate"])
-                if "learning_rate" in rates
-                else None,
+                "learning_rate": None if rate is None else float(f"{float(rate):.7g}"),
                 "batch_size": self.experiment.config.training.batch_size,
                 "clients": len(self._mailboxes),
             },
@@ -554,9 +568,11 @@ class Session:
     def _compilation(self) -> Iterator[None]:
         self._compiling = True
         self._tell_status()
-        yield
-        self._compiling = False
-        self._tell_status()
+        try:
+            yield
+        finally:
+            self._compiling = False
+            self._tell_status()
 
     # Traces and snapshots.
 
@@ -565,12 +581,9 @@ class Session:
         inputs, target = stored_input(example, dataset)
         params, state = self._state.params, self._state.state
         given = jnp.asarray([-1 if target is None else target], jnp.int32)
-        if not self._programs.traced:
-            with self._compilation():
-                arrays = jax.device_get(self._programs.look(params, state, inputs[None], given))
-            self._programs.traced.append(True)
-        else:
+        with self._compilation() if not self._looked else nullcontext():
             arrays = jax.device_get(self._programs.look(params, state, inputs[None], given))
+        self._looked = True
         header = {
             "type": kind,
             "step": int(self._state.step),
@@ -579,7 +592,7 @@ class Session:
             "given": target is not None,
             "predicted": int(arrays["probabilities"].argmax()),
         }
-        for i, (row, _) in enumerate(self._leaves):
+        for i, row in enumerate(self._leaves):
             for name, leaf in named_leaves(at_path(params, row.path)).items():
                 arrays[f"{i}.{name}"] = np.asarray(leaf)
         return pack(header, arrays)
@@ -642,7 +655,7 @@ class Session:
             if result is not None:
                 del self._predicting[split]
                 for answer in work.answers:
-                    if not answer.cancelled():
+                    if answer.set_running_or_notify_cancel():
                         answer.set_result(result)
 
     # What there is.
@@ -660,7 +673,7 @@ class Session:
                 "name": dataset.name,
                 "shape": list(shape),
                 "dtype": str(stored.dtype),
-                "range": [float(stored.min()), float(stored.max())],
+                "limits": [min(float(stored.min()), 0.0), float(stored.max())],
                 "classes": list(dataset.classes),
                 "splits": {
                     split: len(getattr(dataset, split).targets)
@@ -685,7 +698,7 @@ class Session:
 
     def _layers(self) -> list[dict[str, Any]]:
         rows = []
-        for row, _ in self._leaves:
+        for row in self._leaves:
             params = named_leaves(at_path(self._state.params, row.path))
             forward, backward = formulas.of_layer(row.name, params)
             rows.append(
@@ -711,7 +724,7 @@ class Session:
         gradient.
         """
         total = 0.0
-        for row, _ in self._leaves:
+        for row in self._leaves:
             for leaf in jax.tree.leaves(at_path(self._state.params, row.path)):
                 if leaf.ndim >= 2:
                     positions = math.prod(row.out_shape) / leaf.shape[-1]
@@ -790,7 +803,6 @@ class _Programs(NamedTuple):
 
     look: Callable[..., dict[str, Array]]
     predict: Callable[..., tuple[Array, Array, Array]]
-    traced: list[bool]
 
 
 _RATES = {"sgd": 0.1, "adagrad": 0.01, "lion": 1e-4, "muon": 0.02}
@@ -840,7 +852,7 @@ def _programs(experiment: Experiment) -> _Programs:
         predicted = outputs.argmax(-1).astype(jnp.int32)
         return predicted, chances.max(-1), losses.astype(jnp.float32)
 
-    return _Programs(look, predict, [])
+    return _Programs(look, predict)
 
 
 def _initial(experiment: Experiment) -> TrainState:
@@ -924,7 +936,7 @@ def _summary(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _records(path: Path, step: int) -> list[dict[str, Any]]:
+def _read_records(path: Path, step: int) -> list[dict[str, Any]]:
     """The reports of a run up to a step; none if they cannot be read."""
     try:
         lines = (path / METRICS).read_text(encoding="utf-8").splitlines()
