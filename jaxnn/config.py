@@ -80,11 +80,11 @@ LAYERS = {
         "max_pool",
     ),
     **_family(network, "parallel", "rematerialize", "serial", "shortcut"),
+    **_family(models, "bird_cnn", "lenet5", "nielsen_chapter6", "resnet20"),
 }
 LOSSES = _family(
     losses,
     *("hinge", "huber", "mean_squared_error", "quadratic", "sigmoid_binary_cross_entropy"),
-    **_family(models, "bird_cnn", "lenet5", "nielsen_chapter6", "resnet20"),
     "softmax_cross_entropy",
 )
 INITIALIZERS = _family(
@@ -101,14 +101,14 @@ SCHEDULES = _family(
     schedules, "constant", "cosine", "exponential", "one_cycle", "piecewise", "warmup_cosine"
 )
 
+AUGMENTATIONS = _family(augmentation, "affine", "cutout", "elastic", "flip", "mixup", "shift")
+
 # Losses and initializers *are* functions, of arrays; the other names are functions that make one.
 _DIRECT = (LOSSES, INITIALIZERS)
 
 
 class Call(NamedTuple):
     """A function of the library and its arguments, as a config writes them.
-AUGMENTATIONS = _family(augmentation, "affine", "cutout", "elastic", "flip", "mixup", "shift")
-
 
     Attributes:
         name: the function's name, or ``module:function``.
@@ -262,13 +262,13 @@ _LOSS = _Of("loss", LOSSES)
 _INITIALIZER = _Of("initializer", INITIALIZERS)
 _OPTIMIZER = _Of("optimizer", OPTIMIZERS)
 _SCHEDULE = _Of("schedule", SCHEDULES)
+_AUGMENTATION = _Of("augmentation", AUGMENTATIONS)
 
 _Int = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 _Count = Annotated[int, Field(ge=1, lt=2**31)]
 _NUMBER: pydantic.TypeAdapter[float] = pydantic.TypeAdapter(
     Annotated[float, Field(strict=True, allow_inf_nan=False)]
 )
-_AUGMENTATION = _Of("augmentation", AUGMENTATIONS)
 
 # What a signature's annotation means in a config: a call of a family, or a type that YAML has.
 _FIELDS: list[tuple[Any, _Of]] = [
@@ -306,12 +306,12 @@ def _arguments_model(function: Callable[..., Any]) -> type[_Strict]:
             default = ...
         elif family and callable(default):
             default = _default_call(default, family.family)
+        elif isinstance(default, tuple):
+            default = list(default)  # as YAML has it
         if parameter.name == "steps" and function in SCHEDULES.values():
             field, default = _Count | None, None
         fields[parameter.name] = (field, default)
     return pydantic.create_model(function.__name__, __base__=_Strict, **fields)
-        elif isinstance(default, tuple):
-            default = list(default)  # as YAML has it
 
 
 def _default_call(function: Callable[..., Any], family: Family) -> Call:
@@ -404,6 +404,7 @@ class Config(_Strict):
     Attributes:
         name: what its run directories are called after; by default, the file.
         data: a call of one of ``DATASETS``.
+        augmentation: calls of some of ``AUGMENTATIONS``, applied in this order to training batches.
         model: a call of one of ``LAYERS``.
         loss: a call of one of ``LOSSES``.
         optimizer: a call of one of ``OPTIMIZERS``.
@@ -412,8 +413,8 @@ class Config(_Strict):
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.+-]+$")] = "experiment"
-        augmentation: calls of some of ``AUGMENTATIONS``, applied in this order to training batches.
     data: Annotated[Call, _DATASET]
+    augmentation: list[Annotated[Call, _AUGMENTATION]] = []
     model: Annotated[Call, _LAYER]
     loss: Annotated[Call, _LOSS] = _default_call(losses.softmax_cross_entropy, LOSSES)
     optimizer: Annotated[Call, _OPTIMIZER]
@@ -422,7 +423,6 @@ class Config(_Strict):
 
     @classmethod
     def model_json_schema(
-    augmentation: list[Annotated[Call, _AUGMENTATION]] = []
         cls,
         by_alias: bool | None = True,
         ref_template: str = DEFAULT_REF_TEMPLATE,
@@ -442,14 +442,6 @@ class Config(_Strict):
         """The config with ``steps`` as the horizon of every schedule that names none."""
         return self.model_copy(update={"optimizer": self.optimizer.with_steps(steps)})
 
-    def horizons(self) -> list[int]:
-        """The steps at which the config's schedules end."""
-        calls = [call for call in _calls(self.optimizer) if call.family is SCHEDULES]
-        return [call.arguments["steps"] for call in calls if call.arguments.get("steps")]
-
-    def to_yaml(self) -> str:
-        """The config as YAML, complete: reading it gives an equal config."""
-        stream = io.StringIO()
     def with_classes(self, classes: int) -> Self:
         """The config with this number of classes wherever an augmentation leaves it out."""
         calls = [
@@ -460,6 +452,14 @@ class Config(_Strict):
         ]
         return self.model_copy(update={"augmentation": calls})
 
+    def horizons(self) -> list[int]:
+        """The steps at which the config's schedules end."""
+        calls = [call for call in _calls(self.optimizer) if call.family is SCHEDULES]
+        return [call.arguments["steps"] for call in calls if call.arguments.get("steps")]
+
+    def to_yaml(self) -> str:
+        """The config as YAML, complete: reading it gives an equal config."""
+        stream = io.StringIO()
         _yaml().dump(self.model_dump(), stream)
         return stream.getvalue()
 
@@ -481,6 +481,13 @@ class Experiment(NamedTuple):
     loss: losses.Loss
     optimizer: Optimizer
 
+    @property
+    def augment(self) -> Augmentation | None:
+        """What the config applies to training batches, if anything."""
+        calls = self.config.augmentation
+        made = [call.build(f"augmentation.{i}") for i, call in enumerate(calls)]
+        return augmentation.compose(made) if made else None
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Reads a config from a YAML file.
@@ -489,13 +496,6 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         path: the file.
         overrides: ``"key.path=value"``, in order; the value is YAML, a number in the path counts
             in a list.
-    @property
-    def augment(self) -> Augmentation | None:
-        """What the config applies to training batches, if anything."""
-        calls = self.config.augmentation
-        made = [call.build(f"augmentation.{i}") for i, call in enumerate(calls)]
-        return augmentation.compose(made) if made else None
-
 
     Raises:
         ConfigError: if the file cannot be read, is not YAML, or says what cannot be; the message
