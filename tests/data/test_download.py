@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 import pytest
+from serving import Answer, Server, sends
 
 from jaxnn.data import data_folder, fetch
 from jaxnn.errors import DataError
@@ -23,69 +23,6 @@ from jaxnn.errors import DataError
 CONTENT = np.random.default_rng(0).bytes(300_000)
 WRONG = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-class Server:
-    """Answers each path as it was told to, and keeps the paths that were asked for."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, Answer] = {}
-        self.asked: list[str] = []
-        self.closing = threading.Event()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.asked.append(self.path)
-                server.answers.get(self.path, not_found)(self)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        class Quiet(ThreadingHTTPServer):
-            def handle_error(self, request: object, client_address: object) -> None:
-                pass  # a client that hangs up is what some tests are about
-
-        self.http = Quiet(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def serves(self, path: str, answer: Answer) -> str:
-        self.answers[path] = answer
-        return self.url + path
-
-    def close(self) -> None:
-        self.closing.set()
-        self.http.shutdown()
-        self.thread.join()
-        self.http.server_close()
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    server = Server()
-    yield server
-    server.close()
-
-
-def not_found(request: BaseHTTPRequestHandler) -> None:
-    request.send_error(404)
-
-
-def sends(body: bytes, length: int | None = None) -> Answer:
-    """Answer with a body, and with a Content-Length that may be a lie."""
-
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.send_header("Content-Length", str(len(body) if length is None else length))
-        request.end_headers()
-        request.wfile.write(body)
-
-    return answer
 
 
 def redirects(url: str) -> Answer:
@@ -328,3 +265,29 @@ def test_the_data_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert data_folder() == platformdirs.user_cache_path("jaxnn")
     monkeypatch.delenv("JAXNN_DATA")
     assert data_folder() == platformdirs.user_cache_path("jaxnn")
+
+
+def test_a_file_can_be_verified_as_it_is_published(server: Server, tmp_path: Path) -> None:
+    body = gzip.compress(CONTENT)
+    url = server.serves("/file.gz", sends(body))
+    path = tmp_path / "file.gz"
+
+    def get_published(sha256: str) -> Path:
+        return fetch(path, length=len(body), sha256=sha256, urls=[url], as_published=True)
+
+    with pytest.raises(DataError) as caught:
+        get_published(SHA256)  # that of what is in it
+    found = hashlib.sha256(body).hexdigest()
+    assert f"{url}: expected SHA-256 {SHA256}, found {found}" in str(caught.value)
+    assert f"put the file, as it is published, into {tmp_path} by hand" in str(caught.value)
+    assert f"({len(body)} bytes, SHA-256 {SHA256})" in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+    assert get_published(found) == path
+    assert path.read_bytes() == body
+    assert get_published(found) == path
+    assert len(server.asked) == 2  # the second one is there
+
+    path.write_bytes(gzip.compress(CONTENT, 1))  # the same in another form
+    with pytest.raises(DataError, match=f"{path}: expected SHA-256 {found}, found "):
+        get_published(found)
