@@ -716,8 +716,25 @@ def set_hyperparameters(state: Tree, **values: float | Array) -> Tree:
 
 def global_norm(tree: Tree) -> Array:
     """The Euclidean norm of all of a pytree's numbers together, in float32 at least."""
-    squares = [jnp.sum(jnp.square(x.astype(_precise(x)))) for x in jax.tree.leaves(tree)]
+    squares = [_sum_of_squares(x.astype(_precise(x)).reshape(-1)) for x in jax.tree.leaves(tree)]
     return jnp.sqrt(sum(squares, start=jnp.zeros(())))
+
+
+_LANES = 1024
+
+
+def _sum_of_squares(x: Array) -> Array:
+    """Of a vector. XLA's CPU adds number by number, but to many sums at once in a loop: 3x faster."""
+
+    def in_lanes(x: Array) -> Array:
+        rows = x[: len(x) // _LANES * _LANES].reshape(-1, _LANES)
+        zero = jnp.zeros(_LANES, x.dtype)
+        sums = lax.fori_loop(0, len(rows), lambda i, sums: sums + jnp.square(rows[i]), zero)
+        return jnp.sum(sums) + jnp.sum(jnp.square(x[rows.size :]))
+
+    if len(x) < 2 * _LANES:
+        return jnp.sum(jnp.square(x))
+    return lax.platform_dependent(x, cpu=in_lanes, default=lambda x: jnp.sum(jnp.square(x)))
 
 
 def _scaled(gradients: Tree, learning_rate: Array) -> Tree:
