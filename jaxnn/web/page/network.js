@@ -148,7 +148,8 @@ export function mount(element, app) {
     view.columns.forEach((column, k) => {
       const middle = (places[k].x + places[k].right) / 2;
       const label = h("div", { class: "column-label" },
-        column.names.map((name, i) => h("span", { class: i ? "quiet" : "name" }, name)),
+        h("span", { class: "name" }, column.names[0]),
+        column.names.length > 1 ? h("span", { class: "quiet" }, column.names.slice(1).join(", ")) : null,
         column.detail ? h("span", { class: "quiet small" }, column.detail) : null);
       label.style.left = `${middle}px`;
       label.style.top = `${foot}px`;
@@ -229,14 +230,14 @@ export function mount(element, app) {
       row.setAttribute("aria-label", `${classes[k]}: ${percent(p[k])}${k === target && trueKnown() ? ", the right class" : ""}`);
     });
     const right = predicted === target;
-    const loss = app.trace.arrays.loss?.data[0] ?? app.trace.header.loss;
+    const loss = app.trace.arrays.loss.data[0];
     ui.verdict.replaceChildren(
       ...(trueKnown() ? [h("span", {}, "is ", h("b", {}, classes[target]), ", ")] : []),
       h("span", { class: trueKnown() && !right ? "wrong" : "" }, "taken for ", h("b", {}, classes[predicted]), trueKnown() ? (right ? " ✓" : " ✗") : ""),
       h("span", { class: "quiet", data: { value: String(loss) } }, ` · loss ${number(loss)}`));
   }
 
-  const trueKnown = () => !app.example?.pixels || (app.example.target ?? null) !== null;
+  const trueKnown = () => app.trace.header.given;
 
   // The walk through the layers.
   function buildSteps() {

@@ -2,6 +2,7 @@
 // step computes, as a formula and with the numbers of one neuron in it.
 
 import { carried, gradientAt, part, place } from "/static/columns.js";
+import { optionsOf } from "/static/architecture.js";
 import { computing, strongestPixel } from "/static/details.js";
 import { h } from "/static/dom.js";
 import { integer, number, subscript } from "/static/format.js";
@@ -85,7 +86,7 @@ function sumOf(trace, lab, columns, step, unit, pixel) {
     terms = Array.from(x, (xi, i) => [xi, weight[i * column.count + unit], i]);
     count = `y${subscript(unit)} = Σᵢ xᵢ Wᵢ${subscript(unit)}${bias === null ? "" : ` + b${subscript(unit)}`}`;
   } else if (column.links === "conv") {
-    terms = patch(trace, lab.layers[leaf], before, column, unit, at);
+    terms = patch(trace, lab, leaf, column, unit, at);
     if (!terms) return null;
     const [r, q] = [Math.floor(at / column.width), at % column.width];
     count = `y at row ${r}, column ${q} of map ${unit} = Σ x W${bias === null ? "" : " + b"}`;
@@ -109,8 +110,9 @@ function sumOf(trace, lab, columns, step, unit, pixel) {
 }
 
 /** What a convolution multiplies at one position: [x, W, …] of all that lie in the image. */
-function patch(trace, layer, before, column, unit, at) {
-  const { stride, padding, dilation = 1 } = layer.options;
+function patch(trace, lab, leaf, column, unit, at) {
+  const layer = lab.layers[leaf];
+  const { stride, padding, dilation = 1 } = optionsOf(lab, layer.path);
   if (stride === undefined || padding === undefined) return null;
   const [sy, sx] = pair(stride);
   const [dy, dx] = pair(dilation);
@@ -202,15 +204,15 @@ function gradientsOf(trace, column, leaf, unit) {
 }
 
 function explainLoss(lab, trace) {
-  const { target, loss } = trace.header;
+  const { target } = trace.header;
   const p = trace.arrays.probabilities.data[target];
-  const value_ = trace.arrays.loss?.data[0] ?? loss;
+  const loss = trace.arrays.loss.data[0];
   const name = lab.dataset.classes[target];
-  const formulas = lab.loss_formula ?? [];
-  if (lab.loss !== "softmax_cross_entropy") return { formulas, numbers: text(["L = ", value(value_, 4)]) };
+  const formulas = Object.values(lab.loss_formula);
+  if (lab.loss !== "softmax_cross_entropy") return { formulas, numbers: text(["L = ", value(loss, 4)]) };
   return {
     formulas,
-    numbers: text([`L = −log p(“${name}”) = −log `, value(p, 4), " = ", value(value_, 4)]),
+    numbers: text([`L = −log p(“${name}”) = −log `, value(p, 4), " = ", value(loss, 4)]),
   };
 }
 

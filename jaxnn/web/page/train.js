@@ -1,1 +1,131 @@
-export function mount(element, app) {}
+// The Train panel: run, pause, step; the learning rate; what has come out so far; the network and
+// the optimizer to change.
+
+import { mountArchitecture } from "/static/architecture.js";
+import { chart } from "/static/curves.js";
+import { h } from "/static/dom.js";
+import { integer, number, percent } from "/static/format.js";
+
+const [SLOWEST, FASTEST] = [-5, 1]; // powers of ten of the learning rate
+
+export function mount(element, app) {
+  const send = (message) => {
+    if (!app.client.send(message)) complain("There is no connection to the lab.");
+    else complain("");
+  };
+  const command = (type, text, title) =>
+    h("button", { type: "button", title, data: { command: type }, onclick: () => send({ type }) }, text);
+  const run = h("button", { type: "button", class: "primary run", onclick: () => send({ type: app.status?.running ? "pause" : "start" }) }, "Start");
+  const problem = h("p", { class: "error", role: "alert" });
+  const complain = (text) => { problem.textContent = text; };
+
+  const readings = {};
+  const reading = (name, label) =>
+    h("div", {}, h("dt", {}, label), (readings[name] = h("dd", { data: { name } }, "–")));
+  const table = h("dl", { class: "readings" },
+    reading("epoch", "epoch"), reading("step", "step"),
+    reading("speed", "examples/s"), reading("gflops", "GFLOP/s"));
+
+  const slider = h("input", { type: "range", min: SLOWEST, max: FASTEST, step: 0.01, "aria-label": "Learning rate, on a logarithmic scale" });
+  const rate = h("input", { type: "number", min: 0, step: "any", id: "learning-rate" });
+  const scheduled = h("p", { class: "quiet small" });
+  const setRate = (value) => {
+    const learning_rate = Number(value);
+    if (!(learning_rate > 0) || !Number.isFinite(learning_rate)) {
+      rate.setAttribute("aria-invalid", "true");
+      return complain("The learning rate must be a number above 0.");
+    }
+    rate.removeAttribute("aria-invalid");
+    send({ type: "set", learning_rate });
+  };
+  slider.addEventListener("input", () => {
+    rate.value = Number((10 ** slider.value).toPrecision(3));
+    setRate(rate.value);
+  });
+  rate.addEventListener("change", () => {
+    slider.value = Math.log10(rate.value);
+    setRate(rate.value);
+  });
+
+  let scale = "linear";
+  const scales = h("fieldset", { class: "choice small" }, h("legend", { class: "visually-hidden" }, "Axes"),
+    ["linear", "log", "log-log"].map((value) => h("label", {}, h("input", { type: "radio", name: "scale", value, checked: value === scale }), value)));
+  scales.addEventListener("change", ({ target }) => {
+    scale = target.value;
+    drawCurves();
+  });
+  const wrong = (accuracy) => (accuracy === null ? null : 1 - accuracy);
+  const loss = chart({ title: "Loss", train: (r) => r.loss, validation: (r) => r.validation.loss, show: number });
+  const accuracy = chart({ title: "Accuracy", train: (r) => r.accuracy, validation: (r) => r.validation.accuracy, show: percent });
+  const errors = chart({ title: "Errors", train: (r) => wrong(r.accuracy), validation: (r) => wrong(r.validation.accuracy), show: percent });
+  const health = h("ul", { class: "health", "aria-label": "Health", "aria-live": "polite" });
+  const layers = h("details", { class: "architecture", open: matchMedia("(min-width: 900px)").matches }, h("summary", {}, "Network and optimizer"));
+
+  element.append(
+    h("div", { class: "commands" }, run, command("step", "Step", "One step: one batch"), command("epoch", "Epoch", "To the end of the epoch"), command("reset", "Reset", "Fresh weights")),
+    problem,
+    table,
+    h("div", { class: "rate" }, h("label", { for: "learning-rate" }, "Learning rate"), rate, slider, scheduled),
+    h("div", { class: "curves" }, h("div", { class: "line" }, h("h2", {}, "Curves"), scales), loss.element, accuracy.element, errors.element),
+    health,
+    layers);
+  mountArchitecture(layers, app);
+
+  function drawCurves() {
+    loss.draw(app.reports, scale);
+    // A share near 1 says little on a logarithmic axis: what is missing to 1 does.
+    accuracy.element.hidden = scale !== "linear";
+    errors.element.hidden = scale === "linear";
+    (scale === "linear" ? accuracy : errors).draw(app.reports, scale);
+  }
+
+  const put = (name, value, text) => {
+    readings[name].textContent = text;
+    readings[name].dataset.value = value ?? "";
+  };
+
+  function showStatus(status) {
+    run.textContent = status.running ? "Pause" : "Start";
+    run.setAttribute("aria-label", status.running ? "Pause training" : "Start training");
+    element.classList.toggle("running", status.running);
+    element.classList.toggle("compiling", status.compiling);
+    put("epoch", status.epoch, status.epoch.toFixed(2));
+    put("step", status.step, integer(status.step));
+    if (status.learning_rate !== null) {
+      if (document.activeElement !== rate) rate.value = Number(status.learning_rate.toPrecision(4));
+      if (document.activeElement !== slider && status.learning_rate > 0) slider.value = Math.log10(status.learning_rate);
+    }
+    rate.disabled = slider.disabled = status.learning_rate === null;
+  }
+
+  function showReport() {
+    const last = app.reports.at(-1);
+    put("speed", last?.examples_per_second, last ? integer(Number(last.examples_per_second.toPrecision(3))) : "–");
+    put("gflops", last?.gflops, last ? number(last.gflops) : "–");
+    const sentences = app.reports.flatMap(({ warnings, epoch }) => (warnings ?? []).map((text) => [epoch, text])).slice(-4);
+    if (health.children.length !== sentences.length || health.lastChild?.dataset.text !== sentences.at(-1)?.[1]) {
+      health.replaceChildren(...sentences.map(([epoch, text]) =>
+        h("li", { data: { text } }, h("span", { class: "quiet" }, `epoch ${epoch.toFixed(2)}: `), text)));
+    }
+    drawCurves();
+  }
+
+  function showLab({ config }) {
+    const [options] = typeof config.optimizer === "string" ? [{}] : Object.values(config.optimizer);
+    const follows = options?.learning_rate;
+    const name = follows && typeof follows === "object" ? Object.keys(follows)[0].replaceAll("_", " ") : null;
+    scheduled.textContent = name ? `follows a schedule (${name}) until you change it` : "";
+  }
+
+  app.on("status", showStatus);
+  app.on("report", showReport);
+  app.on("history", showReport);
+  app.on("theme", drawCurves);
+  app.on("lab", showLab);
+  app.on("complaint", complain);
+  app.on("connected", (yes) => {
+    for (const button of element.querySelectorAll(".commands button")) button.disabled = !yes;
+  });
+  showLab(app.lab);
+  showReport();
+}
