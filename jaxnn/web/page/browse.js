@@ -74,12 +74,12 @@ class Browse {
       h("div", { class: "browse-sort" },
         select("sort", "Sort by", ["index", "class", "confidence", "loss"].map((key) => [key, key])),
         this.direction),
+      h("div", { class: "browse-state" }, this.counted, this.refresh),
       h("div", { class: "browse-zoom", role: "group", "aria-label": "Zoom" },
         button("−", "Zoom out", () => this.#zoom(1 / 1.6)),
         button("+", "Zoom in", () => this.#zoom(1.6)),
         h("button", { type: "button", title: "All images (0)", onclick: () => this.#fit() }, "Fit"),
-        h("button", { type: "button", title: "No filter, as stored", onclick: () => this.choose({}) }, "Reset")),
-      h("div", { class: "browse-state" }, this.counted, this.refresh));
+        h("button", { type: "button", title: "No filter, as stored", onclick: () => this.choose({}) }, "Reset")));
     return this.controls;
   }
 

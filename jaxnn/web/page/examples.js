@@ -38,6 +38,7 @@ class Examples {
     this.confidence = new Float32Array(this.count);
     this.loss = new Float32Array(this.count);
     this.loaded = 0;
+    this.version = 0; // of the predictions
     this.forgetPredictions();
     app.on("lab", () => this.forgetPredictions());
   }
@@ -104,6 +105,7 @@ class Examples {
   }
 
   forgetPredictions() {
+    this.version++;
     for (const split of this.splits) split.step = null;
     this.predicted.fill(-1);
   }
@@ -143,6 +145,7 @@ class Examples {
         this.confidence.set(arrays.confidence.data, split.start);
         this.loss.set(arrays.loss.data, split.start);
         split.step = header.step;
+        this.version++;
         this.app.emit("predictions", split.name);
       } finally {
         split.asking = null;
