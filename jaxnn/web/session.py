@@ -376,8 +376,8 @@ class Session:
                 f"model: {', '.join(sorted(foreign))}: functions of yours are imported from the "
                 "config that the lab is started with, not from the page"
             )
-        self._check_size(config)
         experiment = build(config, self.experiment.dataset)
+        self._check_size(experiment)
         self._programs, self._looked = _programs(experiment), False
         self._restart(config, experiment)
         self._tell("lab", {"type": "lab", **self.lab})
@@ -731,21 +731,15 @@ class Session:
                     total += 2 * leaf.size * positions * (3 if total else 2)
         return total
 
-    def _check_size(self, config: Config) -> None:
-        network = config.model.build("model")
-        allowed = [PARAMETERS, ACTIVATIONS, DEPTH]
-        opened = self._opened.experiment
-        given = _size(opened.network, opened)
-        try:
-            asked = _size(network, opened._replace(config=config))
-        except ValueError as error:
-            raise ConfigError(f"model: {error}") from error
+    def _check_size(self, experiment: Experiment) -> None:
+        """Raises ConfigError for a network that would exhaust the machine."""
         names = ("parameters", "numbers computed a step", "layers")
-        for name, most, start, value in zip(names, allowed, given, asked, strict=True):
-            if value > max(most, start):
+        sizes = (PARAMETERS, ACTIVATIONS, DEPTH), _size(self._opened.experiment), _size(experiment)
+        for name, limit, opened, asked in zip(names, *sizes, strict=True):
+            if asked > max(limit, opened):
                 raise ConfigError(
-                    f"model: {value:,} {name} are more than the page may ask for "
-                    f"({max(most, start):,}); start the lab with a config of that size instead"
+                    f"model: {asked:,} {name} are more than the page may ask for "
+                    f"({max(limit, opened):,}); start the lab with a config of that size instead"
                 )
 
     # The end.
@@ -889,11 +883,12 @@ def _thinned(records: list[dict[str, Any]], number: int) -> list[dict[str, Any]]
     return kept
 
 
-def _size(network: Any, experiment: Experiment) -> tuple[int, int, int]:
+def _size(experiment: Experiment) -> tuple[int, int, int]:
     """How many numbers a network trains and computes a step, and of how many layers it is."""
-    rows = describe(network, experiment.dataset.in_shape)
+    rows = describe(experiment.network, experiment.dataset.in_shape)
     outputs = sum(math.prod(row.out_shape) for row in rows)
-    return rows[0].parameters, outputs * experiment.config.training.batch_size, len(rows)
+    layers = sum(not layer.layers for _, layer in walk(experiment.network))
+    return rows[0].parameters, outputs * experiment.config.training.batch_size, layers
 
 
 def _imports(call: Any) -> set[str]:
