@@ -2,7 +2,6 @@
 
 import functools
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -528,4 +527,4 @@ def test_closing_waits_for_the_chunk_and_ends_the_thread(start: Start) -> None:
     session = start()
     session.call(session.start).result(60)
     session.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "session"]
+    assert not session._thread.is_alive()
