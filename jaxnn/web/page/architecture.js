@@ -4,6 +4,8 @@
 import { h } from "/static/dom.js";
 
 const ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus", "softmax", "log_softmax"];
+/** Layers after which no activation is offered. */
+const PLAIN = ["flatten", "reshape", "dropout", "max_pool", "avg_pool", "global_avg_pool"];
 const COMBINED = ["parallel", "rematerialize", "serial", "shortcut"];
 /** The arguments that a row has fields for; the others stay as they are. */
 const FIELDS = {
@@ -15,7 +17,7 @@ const FIELDS = {
   group_norm: ["groups"],
   reshape: ["shape"],
 };
-const LABELS = { units: "units", size: "kernel", stride: "stride", padding: "padding", rate: "rate", groups: "groups", shape: "shape" };
+const LABELS = { units: "units", size: "size", stride: "stride", padding: "padding", rate: "rate", groups: "groups", shape: "shape" };
 
 /** A layer of a config, "relu" or {dense: {units: 10}} or {dense: 10}, as {name, options}. */
 export function parse(layer, types = {}) {
@@ -78,7 +80,7 @@ const STARTS = {
   Convolutional: (classes) => [conv(8), pool(), conv(16), pool(), flatten(), withRelu(dense(32)), dense(classes)],
 };
 
-export function mountArchitecture(element, app) {
+export function mountArchitecture(element, app, mayDiscard) {
   let rows = [];
   let pending = false;
   const list = h("ol", { class: "layers", "aria-label": "Layers" });
@@ -151,7 +153,8 @@ export function mountArchitecture(element, app) {
         changed();
         draw();
       });
-      const fields = (FIELDS[row.name] ?? []).map((name) => field(row, name, i));
+      const [first, ...others] = (FIELDS[row.name] ?? []).map((name) => [name, field(row, name, i)]);
+      const labelled = ([name, input]) => h("label", {}, name === "padding" ? null : LABELS[name], input);
       const activation = h("select", { "aria-label": `Activation of layer ${i + 1}`, class: "activation" },
         h("option", { value: "" }, "–"), ACTIVATIONS.map((name) => h("option", { selected: row.activation?.name === name }, name)));
       activation.addEventListener("change", () => {
@@ -171,7 +174,12 @@ export function mountArchitecture(element, app) {
         draw();
         (list.children[Math.min(i, rows.length - 1)]?.querySelector("button") ?? start).focus();
       } }, "×");
-      return h("li", {}, kind, fields, activation, h("span", { class: "row-buttons" }, add, remove), h("p", { class: "error", role: "alert" }));
+      const acts = row.activation || !PLAIN.includes(row.name);
+      return h("li", {},
+        kind, first ? (first[0] === "units" ? first[1] : labelled(first)) : null, acts ? activation : null,
+        h("span", { class: "row-buttons" }, add, remove),
+        others.length ? h("div", { class: "more" }, others.map(labelled)) : null,
+        h("p", { class: "error", role: "alert" }));
     }));
   }
 
@@ -225,9 +233,10 @@ export function mountArchitecture(element, app) {
 
   const whole = (input) => (input.value.trim() === "" ? null : Number(input.value));
 
-  form.addEventListener("submit", (event) => {
+  form.addEventListener("submit", async (event) => {
     event.preventDefault();
     clearErrors();
+    if (!(await mayDiscard(app))) return;
     const options = { ...parse(app.lab.config.optimizer) };
     const chosen = options.name === optimizer.value ? { ...options.options } : { learning_rate: app.lab.optimizers[optimizer.value].learning_rate };
     for (const input of settings.querySelectorAll("input")) {

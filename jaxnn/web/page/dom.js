@@ -28,5 +28,21 @@ export function sharp(canvas, width, height) {
   return context;
 }
 
+/** Asks before something is lost; resolves to whether it is wanted. */
+export function confirmed(text, action) {
+  return new Promise((resolve) => {
+    const dialog = h("dialog", {},
+      h("p", {}, text),
+      h("form", { method: "dialog", class: "line" },
+        h("button", { value: "" }, "Cancel"), h("button", { value: "yes", class: "primary" }, action)));
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
 /** Whether motion is welcome. */
 export const moving = () => !matchMedia("(prefers-reduced-motion: reduce)").matches;

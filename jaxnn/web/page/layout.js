@@ -1,6 +1,6 @@
 // Where everything in the network view stands.
 
-const [HEAD, FOOT] = [14, 60]; // free above; for the names under the columns
+const [HEAD, FOOT] = [24, 58]; // above: how many edges are drawn; below: the columns' names
 
 /**
  * Places the columns in a canvas at least `width` × `height`. Returns {width, height, places, free,

@@ -158,7 +158,6 @@ export function mount(element, app) {
       if (!k) return;
       const note = h("div", { class: "edge-label quiet small" });
       note.style.left = `${(places[k - 1].right + places[k].x) / 2}px`;
-      note.style.top = `${foot}px`;
       column.note = note;
       ui.labels.append(note);
     });
@@ -437,7 +436,6 @@ export function mount(element, app) {
       ui.index.max = count() - 1;
     }
     ui.drawn.hidden = !example.pixels;
-    for (const control of [ui.split, ui.index, ui.before, ui.after]) control.hidden = !!example.pixels;
     for (const column of view.columns) column.page = 0;
     if (dataset.image) {
       const stored = example.pixels
@@ -468,7 +466,7 @@ function build() {
     (ui[name] = h("button", { type: "button", class: "icon", "aria-label": label, title: label }, text));
   ui.split = h("select", { "aria-label": "Split" });
   ui.index = h("input", { type: "number", min: 0, step: 1, value: 0, "aria-label": "Index of the example" });
-  ui.drawn = h("span", { class: "quiet", hidden: true }, "your drawing");
+  ui.drawn = h("span", { class: "drawn small", hidden: true }, "your drawing");
   ui.verdict = h("span", { class: "verdict", "aria-live": "polite" });
   ui.direction = h("fieldset", { class: "choice" },
     h("legend", { class: "visually-hidden" }, "Direction"),
@@ -494,7 +492,7 @@ function build() {
   ui.whole = h("button", { type: "button", title: "Leave the steps: show all at once (Esc)" }, "All at once");
   ui.root = h("div", { class: "network" },
     h("div", { class: "toolbar" },
-      h("div", { class: "group" }, button("before", "Previous example", "‹"), ui.split, ui.index, button("after", "Next example", "›"), button("random", "Any example", "⚄"), ui.drawn),
+      h("div", { class: "group examples" }, button("before", "Previous example", "‹"), ui.split, ui.index, button("after", "Next example", "›"), button("random", "Any example", "⚄"), ui.drawn),
       ui.verdict,
       h("div", { class: "group end" }, h("label", { class: "edges" }, "Edges ", ui.signals), ui.direction)),
     h("div", { class: "picture" }, ui.scroller, ui.card, ui.spoken, key()),

@@ -3,10 +3,17 @@
 
 import { mountArchitecture } from "/static/architecture.js";
 import { chart } from "/static/curves.js";
-import { h } from "/static/dom.js";
+import { confirmed, h } from "/static/dom.js";
 import { integer, number, percent } from "/static/format.js";
 
 const [SLOWEST, FASTEST] = [-5, 1]; // powers of ten of the learning rate
+
+/** Starting anew loses what was trained, which is to be meant. */
+export async function mayDiscard({ status, lab }) {
+  if (!status?.step) return true;
+  const kept = lab.source === "run" ? " The run on disk stays as it is." : "";
+  return confirmed(`Fresh weights take the place of those after ${integer(status.step)} steps.${kept}`, "Start anew");
+}
 
 export function mount(element, app) {
   const send = (message) => {
@@ -16,6 +23,9 @@ export function mount(element, app) {
   const command = (type, text, title) =>
     h("button", { type: "button", title, data: { command: type }, onclick: () => send({ type }) }, text);
   const run = h("button", { type: "button", class: "primary run", onclick: () => send({ type: app.status?.running ? "pause" : "start" }) }, "Start");
+  const reset = h("button", { type: "button", title: "Fresh weights", data: { command: "reset" }, onclick: async () => {
+    if (await mayDiscard(app)) send({ type: "reset" });
+  } }, "Reset");
   const problem = h("p", { class: "error", role: "alert" });
   const complain = (text) => { problem.textContent = text; };
 
@@ -62,14 +72,14 @@ export function mount(element, app) {
   const layers = h("details", { class: "architecture", open: matchMedia("(min-width: 900px)").matches }, h("summary", {}, "Network and optimizer"));
 
   element.append(
-    h("div", { class: "commands" }, run, command("step", "Step", "One step: one batch"), command("epoch", "Epoch", "To the end of the epoch"), command("reset", "Reset", "Fresh weights")),
+    h("div", { class: "commands" }, run, command("step", "Step", "One step: one batch"), command("epoch", "Epoch", "To the end of the epoch"), reset),
     problem,
     table,
     h("div", { class: "rate" }, h("label", { for: "learning-rate" }, "Learning rate"), rate, slider, scheduled),
     h("div", { class: "curves" }, h("div", { class: "line" }, h("h2", {}, "Curves"), scales), loss.element, accuracy.element, errors.element),
     health,
     layers);
-  mountArchitecture(layers, app);
+  mountArchitecture(layers, app, mayDiscard);
 
   function drawCurves() {
     loss.draw(app.reports, scale);
