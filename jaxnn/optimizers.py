@@ -258,8 +258,8 @@ def lion(
 
 
 def matrices_only(params: Tree) -> Tree:
-    """The mask that is True for parameters of two axes."""
-    return jax.tree.map(lambda p: p.ndim == 2, params)
+    """The mask that is True for parameters of two or more axes."""
+    return jax.tree.map(lambda p: p.ndim >= 2, params)
 
 
 def muon(
@@ -293,9 +293,9 @@ def muon(
         eps: added to denominators, in Adam too; above 0.
         weight_decay: decoupled, as in ``adamw``.
         mask: which parameters decay.
-        matrices: which parameters are orthogonalized. One of more than two axes, such as a
-            convolution's (height, width, in, out), is seen as the matrix of its last axis against
-            all the others.
+        matrices: which parameters are orthogonalized: by default, those of two or more axes. One of
+            more than two, such as a convolution's (height, width, in, out), is seen as the matrix
+            of its last axis against all the others. (optax takes those of two only.)
 
     Raises:
         ValueError: if a hyper-parameter is out of its range.

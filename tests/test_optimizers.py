@@ -85,6 +85,14 @@ COSINE = (
     schedules.warmup_cosine(0.1, 5, warmup=2),
     optax.warmup_cosine_decay_schedule(0.0, 0.1, 2, 5),
 )
+# As optax is told which axes make the rows of a matrix, and which the columns.
+MATRICES = [
+    {"weight": optax.contrib.MuonDimensionNumbers(0, 1), "bias": None},
+    (),
+    {"scale": None},
+    {"weight": optax.contrib.MuonDimensionNumbers((0, 1, 2), 3)},
+]
+
 PAIRS = {
     "sgd": (sgd(0.1), optax.sgd(0.1)),
     "sgd momentum": (sgd(0.1, momentum=0.9), optax.sgd(0.1, momentum=0.9)),
@@ -129,11 +137,18 @@ PAIRS = {
         lion(0.01, b1=0.8, b2=0.9),
         optax.lion(0.01, b1=0.8, b2=0.9, mask=weights_only),
     ),
-    "muon": (muon(0.01), optax.contrib.muon(0.01)),
+    "muon": (muon(0.01), optax.contrib.muon(0.01, muon_weight_dimension_numbers=MATRICES)),
     "muon options": (
         muon(COSINE[0], momentum=0.8, nesterov=False, steps=3, b1=0.8, b2=0.9, eps=1e-6),
         optax.contrib.muon(
-            COSINE[1], beta=0.8, nesterov=False, ns_steps=3, adam_b1=0.8, adam_b2=0.9, eps=1e-6
+            COSINE[1],
+            beta=0.8,
+            nesterov=False,
+            ns_steps=3,
+            adam_b1=0.8,
+            adam_b2=0.9,
+            eps=1e-6,
+            muon_weight_dimension_numbers=MATRICES,
         ),
     ),
     "clipping": (
