@@ -8,11 +8,13 @@ A ratio is the peer's time over ours, the median over the pairs: above 1, jaxnn 
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,22 +29,20 @@ from peers.problem import Epoch, Problem, Weights
 
 from jaxnn import cli
 from jaxnn.config import build, parse_config
-from jaxnn.data import mnist
+from jaxnn.data import Dataset, Split, mnist
 from jaxnn.errors import JaxnnError
 from jaxnn.layers import (
     Layer,
-    batch_norm,
     conv2d,
     dense,
-    dropout,
     flatten,
-    global_avg_pool,
     max_pool,
     relu,
     sigmoid,
 )
 from jaxnn.losses import quadratic, softmax_cross_entropy
-from jaxnn.network import at_path, parallel, serial, shortcut, walk
+from jaxnn.models import bird_cnn, resnet20
+from jaxnn.network import at_path, serial, walk
 from jaxnn.optimizers import sgd
 from jaxnn.training import (
     Examples,
@@ -172,8 +172,46 @@ def _connected(address: str, clients: int) -> Iterator[None]:
             process.kill()
 
 
-CONVOLUTIONAL: dict[str, tuple[tuple[int, int, int], tuple[convolutional.Spec, ...]]] = {
+def stream(pairs: int) -> Iterator[Row]:
+    """An epoch of images in a file in the page cache: ours streams, the peer has all on the device.
+
+    Fully connected networks take the least time for an image: none is harder to keep supplied.
+    """
+    random = np.random.default_rng(0)
+    for shape, units, batch_size in (((28, 28, 1), 128, 64), ((32, 32, 3), 256, 128)):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "inputs.npy"
+            np.save(path, random.integers(0, 256, (60000, *shape), np.uint8))
+            train = Split(np.load(path, mmap_mode="r"), random.integers(0, 10, 60000, np.int32))
+            yield from _streamed(train, units, batch_size, pairs)
+
+
+def _streamed(train: Split, units: int, batch_size: int, pairs: int) -> Iterator[Row]:
+    none = Split(train.inputs[:0], train.targets[:0])
+    half = np.array(127.5, np.float32)
+    dataset = Dataset("noise", train, none, none, tuple("0123456789"), half, half)
+    network = serial(flatten(), dense(units), relu(), dense(10))
+
+    def seconds(stream: bool) -> float:
+        optimizer = sgd(0.01, momentum=0.9)
+        options: dict[str, Any] = {"batch_size": batch_size, "epochs": 5, "stream": stream}
+        reports = fit(network, softmax_cross_entropy, optimizer, dataset, **options)
+        times = {report.epoch: report.train_seconds for report in reports}
+        return (
+            times[4.0] - times[1.0]
+        ) / 3  # the first epoch warms up, the last reads nothing ahead
+
+    times = [(seconds(True), seconds(False)) for _ in range(pairs)]
+    sizes = f"{math.prod(dataset.in_shape)}-{units}-10, batch {batch_size}"
+    yield _row("stream", sizes, "all on the device", times)
+
+
+CONVOLUTIONAL: dict[str, tuple[Layer, tuple[int, int, int], tuple[convolutional.Spec, ...]]] = {
     "A, two convolutions": (
+        serial(
+            *(conv2d(32, padding="VALID"), relu(), conv2d(64, padding="VALID"), relu()),
+            *(max_pool(), flatten(), dense(128), relu(), dense(10)),
+        ),
         (28, 28, 1),
         (
             *(("conv", 32, "VALID"), ("relu",), ("conv", 64, "VALID"), ("relu",), ("pool",)),
@@ -181,6 +219,7 @@ CONVOLUTIONAL: dict[str, tuple[tuple[int, int, int], tuple[convolutional.Spec, .
         ),
     ),
     "B, bird network": (
+        bird_cnn(10),
         (32, 32, 3),
         (
             *(("conv", 32, "SAME"), ("relu",), ("pool",)),
@@ -190,6 +229,7 @@ CONVOLUTIONAL: dict[str, tuple[tuple[int, int, int], tuple[convolutional.Spec, .
         ),
     ),
     "C, resnet20": (
+        resnet20(),
         (32, 32, 3),
         (
             *(("conv", 16, "SAME"), ("norm",), ("relu",)),
@@ -213,8 +253,7 @@ def conv(pairs: int) -> Iterator[Row]:
         "jax.grad, in a loop": jax_grad_conv.one_program,
     }
     random = np.random.default_rng(0)
-    for case, (in_shape, layers) in CONVOLUTIONAL.items():
-        network = _convolutional(layers)
+    for case, (network, in_shape, layers) in CONVOLUTIONAL.items():
         state = init_train_state(network, sgd(0.0), in_shape, seed=0)
         problem = convolutional.Problem(
             layers,
@@ -244,45 +283,6 @@ def conv(pairs: int) -> Iterator[Row]:
             yield _row("conv", case, name, times)
 
 
-def _convolutional(layers: tuple[convolutional.Spec, ...]) -> Layer:
-    made: list[Layer] = []
-    normalized = any(name == "norm" for name, *_ in layers)
-    channels = 0
-    for name, *arguments in layers:
-        if name == "conv":
-            channels = arguments[0]
-            made.append(conv2d(channels, padding=arguments[1], bias=not normalized))
-        elif name == "block":
-            made += _block(channels, *arguments)
-            channels = arguments[0]
-        else:
-            make: dict[str, Callable[..., Layer]] = {
-                "relu": relu,
-                "pool": max_pool,
-                "flatten": flatten,
-                "dense": dense,
-                "dropout": dropout,
-                "norm": batch_norm,
-                "mean": global_avg_pool,
-            }
-            made.append(make[name](*arguments))
-    return serial(*made)
-
-
-def _block(channels: int, units: int, stride: int) -> list[Layer]:
-    body = serial(
-        conv2d(units, stride=stride, padding=1, bias=False),
-        batch_norm(),
-        relu(),
-        conv2d(units, bias=False),
-        batch_norm(),
-    )
-    if channels == units:
-        return [shortcut(body), relu()]
-    projection = serial(conv2d(units, 1, stride=stride, bias=False), batch_norm())
-    return [parallel(body, projection), relu()]
-
-
 def _leaves(network: Layer, state: TrainState) -> convolutional.Weights:
     params = [at_path(state.params, path) for path, layer in walk(network) if not layer.layers]
     return [{name: np.array(value) for name, value in p.items()} for p in params if p]
@@ -305,7 +305,7 @@ def _ours_convolutional(problem: convolutional.Problem, network: Layer) -> convo
     return run
 
 
-BENCHMARKS = {"conv": conv, "lab": lab, "mlp": mlp, "observe": observe}
+BENCHMARKS = {"conv": conv, "lab": lab, "mlp": mlp, "observe": observe, "stream": stream}
 
 
 def _problem(

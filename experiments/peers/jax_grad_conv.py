@@ -107,12 +107,11 @@ def _norm(p: dict[str, Array], x: Array) -> Array:
 def _block(params: Params, x: Array, units: int, stride: int) -> Array:
     y = jax.nn.relu(_norm_of_conv(params, x, stride))
     y = _norm_of_conv(params, y, 1)
-    if x.shape[-1] != units:
-        x = _norm_of_conv(params, x, stride)
+    if stride == 2:
+        x = jnp.pad(x[:, ::2, ::2], [(0, 0)] * 3 + [(0, units - x.shape[-1])])
     return jax.nn.relu(x + y)
 
 
 def _norm_of_conv(params: Params, x: Array, stride: int) -> Array:
-    p = next(params)
-    around = len(p["weight"]) // 2
-    return _norm(next(params), _conv(p, x, [(around, around)] * 2, stride))
+    y = _conv(next(params), x, [(1, 1)] * 2, stride)
+    return _norm(next(params), y)
