@@ -115,8 +115,7 @@ class Browse {
     app.on("theme", () => this.#draw());
     app.on("browse", (choice) => this.choose(choice));
     app.on("predictions", () => this.#predicted());
-    app.on("lab", () => this.#status());
-    app.on("status", () => this.#status());
+    for (const event of ["lab", "status", "view"]) app.on(event, () => this.#keepUp());
   }
 
   // Which examples, in which order
@@ -191,16 +190,21 @@ class Browse {
     this.#status();
   }
 
+  /** While training pauses, lets predictions follow the parameters: those shown, or else what is quick. */
+  async #keepUp() {
+    const { app, examples, choice } = this;
+    this.#status();
+    if (app.view !== "browse" || !this.arrived || app.status?.running) return;
+    if (!asksNetwork(choice)) await this.#ask(() => examples.predictWhatIsQuick());
+    else if (examples.isStale(choice.split)) await this.#refresh();
+  }
+
   /** Says how many images there are, and of which parameters the predictions are. */
   #status() {
-    if (!this.started || !this.width) return;
     const { examples, order, choice, app } = this;
+    if (!this.started || app.view !== "browse") return;
     const known = examples.hasPredictions(choice.split);
     const stale = known && examples.isStale(choice.split);
-    if (known && stale && !app.status?.running && !examples.splits.some(({ asking }) => asking)) {
-      this.#refresh();
-      return;
-    }
     this.refresh.hidden = !stale;
     const kept = examples.kept ?? examples.count;
     const parts = [
@@ -256,7 +260,8 @@ class Browse {
     this.#arrange();
     if (!(await first)) return;
     this.#arrange();
-    if (await images) await this.#ask(() => this.examples.predictWhatIsQuick());
+    this.arrived = await images;
+    if (this.arrived) await this.#keepUp();
   }
 
   /** Chooses how many images are in a row: so that all of them fit as large as possible. */
@@ -311,8 +316,8 @@ class Browse {
   }
 
   /** The rectangle of a place on the canvas, in CSS pixels. */
-  #rectangle(place) {
-    const { view, examples } = this;
+  #rectangle(place, view = this.view) {
+    const { examples } = this;
     const { x, y } = this.#centre(place);
     const [height, width] = examples.shape.map((side) => side * view.scale);
     return {
@@ -417,6 +422,10 @@ class Browse {
     }
     this.context.putImageData(this.picture, 0, 0);
     this.fine = smooth;
+    // For tests: where the images stand, once they stand.
+    this.canvas.dataset.grid = smooth && view === this.target
+      ? JSON.stringify({ columns, gap, scale: view.scale, left: this.width / 2 - view.x * view.scale, top: this.height / 2 - view.y * view.scale })
+      : "";
     if (smooth) this.cost = performance.now() - started;
     this.#markWrong();
   }
@@ -539,12 +548,12 @@ class Browse {
 
   /** Moves the view as little as needed for the cursor to be in it. */
   #follow() {
-    const { left, top, width, height } = this.#rectangle(this.cursor);
+    const { left, top, width, height } = this.#rectangle(this.cursor, this.target);
     const margin = 12;
     const beyond = (from, size, side) => Math.min(0, from - margin) + Math.max(0, from + size + margin - side);
     const [dx, dy] = [beyond(left, width, this.width), beyond(top, height, this.height)];
     if (dx || dy) {
-      const { x, y, scale } = this.view;
+      const { x, y, scale } = this.target;
       this.#go({ x: x + dx / scale, y: y + dy / scale, scale });
     }
   }

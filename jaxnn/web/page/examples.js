@@ -106,6 +106,7 @@ class Examples {
 
   forgetPredictions() {
     this.version++;
+    this.pace = 0; // seconds an example
     for (const split of this.splits) split.step = null;
     this.predicted.fill(-1);
   }
@@ -128,12 +129,12 @@ class Examples {
 
   /** Predicts as much, the smallest split first, as seems to take no longer than a few seconds. */
   async predictWhatIsQuick() {
-    let seconds = 0; // an example
     for (const split of [...this.splits].sort((a, b) => a.count - b.count)) {
-      if (seconds * split.count > PATIENCE || this.app.status?.running) return;
+      if (this.pace * split.count > PATIENCE || this.app.status?.running) return;
+      if (!this.isStale(split.name)) continue;
       const started = performance.now();
-      if (this.isStale(split.name)) await this.#predict(split);
-      seconds = Math.max(seconds, (performance.now() - started) / 1000 / split.count);
+      await this.#predict(split);
+      this.pace = Math.max(this.pace, (performance.now() - started) / 1000 / split.count);
     }
   }
 

@@ -25,7 +25,7 @@ export class Pyramid {
     first.data.set(pixels, at * first.size);
     const end = at + pixels.length / first.size;
     for (let k = 1; k < this.levels.length; k++) {
-      halve(this.levels[k - 1], this.levels[k], this.channels, at, end);
+      shrink(this.levels[k - 1], this.levels[k], this.channels, at, end);
     }
   }
 
@@ -60,25 +60,60 @@ export class Pyramid {
   }
 }
 
-/** Each pixel the mean of four of the size above; at an odd edge, of what there is. */
-function halve(from, to, channels, start, end) {
-  const { data: source, w: width, h: height } = from;
-  const { data: target, w, h } = to;
+/** Images start to end at the next smaller size: each pixel is the mean of the area it covers. */
+function shrink(from, to, channels, start, end) {
+  if (from.w === 2 * to.w && from.h === 2 * to.h) halve(from, to, channels, start, end);
+  else average(from, to, channels, start, end);
+}
+
+function halve({ data: source, w, size }, to, channels, start, end) {
+  const target = to.data;
+  const below = w * channels;
   let out = start * to.size;
   for (let i = start; i < end; i++) {
-    for (let y = 0; y < h; y++) {
-      const above = i * from.size + 2 * y * width * channels;
-      const below = 2 * y + 1 < height ? above + width * channels : above;
-      for (let x = 0; x < w; x++) {
-        const here = 2 * x * channels;
-        const right = 2 * x + 1 < width ? here + channels : here;
-        for (let c = 0; c < channels; c++) {
-          target[out++] =
-            (source[above + here + c] + source[above + right + c] + source[below + here + c] + source[below + right + c] + 2) >> 2;
+    for (let y = 0; y < to.h; y++) {
+      for (let x = 0; x < to.w; x++) {
+        let k = i * size + (2 * y * w + 2 * x) * channels;
+        for (let c = 0; c < channels; c++, k++) {
+          target[out++] = (source[k] + source[k + channels] + source[k + below] + source[k + below + channels] + 2) >> 2;
         }
       }
     }
   }
+}
+
+/** Sides that are odd: a pixel covers up to three along each, the outer ones in part. */
+function average({ data: source, w, h, size }, to, channels, start, end) {
+  const target = to.data;
+  const across = parts(w, to.w);
+  const down = parts(h, to.h);
+  let out = start * to.size;
+  for (let i = start; i < end; i++) {
+    for (let y = 0; y < to.h; y++) {
+      for (let x = 0; x < to.w; x++) {
+        for (let c = 0; c < channels; c++) {
+          let sum = 0;
+          for (const [v, height] of down[y]) {
+            const line = i * size + v * w * channels + c;
+            for (const [u, width] of across[x]) sum += source[line + u * channels] * width * height;
+          }
+          target[out++] = sum + 0.5;
+        }
+      }
+    }
+  }
+}
+
+/** For each of `to` pixels along a side: which of `from` it covers, and the share of each. */
+function parts(from, to) {
+  return Array.from({ length: to }, (_, p) => {
+    const [start, end] = [(p * from) / to, ((p + 1) * from) / to];
+    const covered = [];
+    for (let k = Math.floor(start); k < end - 1e-9; k++) {
+      covered.push([k, ((Math.min(end, k + 1) - Math.max(start, k)) * to) / from]);
+    }
+    return covered;
+  });
 }
 
 /** Along one side of the screen: which cells are seen, and from where to where each has its image. */
