@@ -21,11 +21,13 @@ from playwright.sync_api import (
     Page,
     Request,
     Response,
+    expect,
     sync_playwright,
 )
 
 ROOT = Path(__file__).parents[2]
 STARTING, STOPPING = 120, 30  # seconds, on a machine that is busy with other things
+expect.set_options(timeout=60_000)
 
 Lab = Callable[..., str]
 Visit = Callable[..., Page]

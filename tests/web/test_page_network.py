@@ -346,7 +346,7 @@ def test_examples_are_chosen(lab: Lab, visit: Visit) -> None:
     page.get_by_role("button", name="Previous example").click()
     page.get_by_role("button", name="Previous example").click()
     shows("test", page.evaluate("jaxnn.lab.dataset.splits.test") - 1)
-    page.get_by_label("Split").select_option("train")
+    page.locator(".examples select").select_option("train")
     shows("train", 0)
     page.get_by_role("button", name="Any example").click()
     until(page, lambda: index.input_value() == str(page.evaluate("jaxnn.example.index")))

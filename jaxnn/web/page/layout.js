@@ -1,25 +1,26 @@
 // Where everything in the network view stands.
 
-const [HEAD, FOOT] = [24, 58]; // above: how many edges are drawn; below: the columns' names
+const HEAD = 24; // above the columns: how many edges are drawn
 
 /**
  * Places the columns in a canvas at least `width` × `height`. Returns {width, height, places, free,
- * foot, outputs}: the canvas may have to be wider than asked, `free` is the height for columns,
- * `foot` where names begin, `outputs` the width for the classes. Each place is
+ * foot, outputs, between}: the canvas may have to be wider than asked, `free` is the height for columns,
+ * `foot` where names begin, `outputs` the width for the classes, `between` two columns. Each place is
  * {x, right, top, bottom, shown, size, pitch, rows, at(k): the centre of the k-th that is shown}.
  */
 export function layout(columns, width, height, { names }) {
   const small = width < 640;
   const middle = columns.length - 1;
-  const free = Math.max(height - HEAD - FOOT, 120);
-  const side = small ? 10 : 18;
-  const outputs = (small ? 104 : middle > 4 ? 160 : 190) + Math.min(names, small ? 9 : 16) * 6;
-  const gap = small ? 38 : middle > 4 ? 50 : 84;
-  const imageWidth = clamp(width * (small ? 0.24 : 0.3 - 0.03 * middle), small ? 76 : 130, Math.min(250, free * 0.62));
+  const foot = small ? 76 : 58; // below: the columns' names
+  const free = Math.max(height - HEAD - foot, 120);
+  const side = small ? 8 : 18;
+  const outputs = (small ? 78 : middle > 4 ? 160 : 190) + Math.min(names, small ? 9 : 16) * 6;
+  const gap = small ? 34 : middle > 4 ? 50 : 84;
+  const imageWidth = clamp(width * (small ? 0.2 : 0.3 - 0.03 * middle), small ? 68 : 130, Math.min(250, free * 0.62));
 
   // What has a width of its own; the rest is shared by the others, maps with twice as much.
   const single = (column) => column.kind === "units" && column.count <= free / 13;
-  const own = columns.map((column) => (column.kind === "image" ? imageWidth : single(column) ? 34 : 0));
+  const own = columns.map((column) => (column.kind === "image" ? imageWidth : single(column) ? (small ? 24 : 34) : 0));
   const shares = columns.map((column, k) => (own[k] ? 0 : column.kind === "maps" ? 2 : 1));
   const rest = width - outputs - 2 * side - middle * gap - sum(own);
   const boxes = columns.map((column, k) => {
@@ -52,7 +53,7 @@ export function layout(columns, width, height, { names }) {
       }),
     };
   });
-  return { width: whole, height, places, free, foot: HEAD + free + 6, outputs };
+  return { width: whole, height, places, free, foot: HEAD + free + 6, outputs, between };
 }
 
 /**

@@ -79,7 +79,12 @@ async function look() {
   }
 }
 
+/** A trace of the network before the last change may still arrive after it. */
+const fits = ({ arrays }) =>
+  app.lab.layers.every(({ out_shape }, i) => String(arrays[`${i}.output`]?.shape) === String(out_shape));
+
 function show(trace) {
+  if (!fits(trace)) return;
   app.trace = trace;
   app.emit("trace", trace);
 }
@@ -128,6 +133,7 @@ function connected(yes) {
 
 function setLab(lab) {
   app.lab = lab;
+  app.trace = null;
   const { name, dataset, layers } = lab;
   document.title = `${name} · jaxnn lab`;
   document.getElementById("lab-name").textContent = name;

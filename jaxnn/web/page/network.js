@@ -22,7 +22,7 @@ export function mount(element, app) {
 
   const view = {
     columns: [], geometry: null, values: [], limits: [], edges: [], known: [], image: null,
-    backward: false, step: null, focus: null, wave: null, stepping: null, pinned: false,
+    backward: false, step: null, focus: null, told: null, wave: null, stepping: null, pinned: false,
   };
   let [steps, hover, pin] = [[], null, null];
   let signals = "signal";
@@ -40,7 +40,7 @@ export function mount(element, app) {
     frame = 0;
     if (element.hidden || !view.columns.length) return;
     if (dirty.layout) place();
-    if (dirty.values || dirty.layout) compute();
+    if (app.trace && (dirty.values || dirty.layout)) compute();
     dirty = { values: false, layout: false };
     view.focus = focusOf(pin ?? hover);
     view.pinned = !!pin;
@@ -53,6 +53,8 @@ export function mount(element, app) {
     view.columns = columnsOf(app.lab);
     steps = stepsOf(app.lab, view.columns);
     [hover, pin, view.step] = [null, null, null];
+    Object.assign(view, { values: [], limits: [], edges: [], known: [] });
+    ui.verdict.replaceChildren();
     showCard();
     ui.index.max = app.lab.dataset.splits[ui.split.value] - 1;
     buildSteps();
@@ -88,7 +90,6 @@ export function mount(element, app) {
   /** What the columns and edges show, of the trace, in this direction and at this step. */
   function compute() {
     const { trace } = app;
-    if (!trace) return;
     const step = view.step === null ? null : steps[view.step];
     view.stepping = step ? step.column : null;
     const what = view.backward ? "gradient" : signals;
@@ -101,6 +102,9 @@ export function mount(element, app) {
       view.known[k] = knowsEdges(column, step);
       view.edges[k] = k ? strongest(trace, view.columns[k - 1], column, what, MOST_EDGES) : null;
     });
+    ui.signals.hidden = view.backward;
+    ui.gradients.hidden = !view.backward;
+    ui.colored.textContent = view.backward ? "neurons: ∂L/∂activation" : "neurons: activation";
     showOutputs();
     countEdges();
     explainNow();
@@ -143,7 +147,7 @@ export function mount(element, app) {
 
   // Names under the columns, pages of those that do not fit, and how many edges are drawn.
   function placeLabels() {
-    const { places, foot, width } = view.geometry;
+    const { places, foot, width, between } = view.geometry;
     ui.labels.replaceChildren();
     view.columns.forEach((column, k) => {
       const middle = (places[k].x + places[k].right) / 2;
@@ -153,9 +157,11 @@ export function mount(element, app) {
         column.detail ? h("span", { class: "quiet small" }, column.detail) : null);
       label.style.left = `${middle}px`;
       label.style.top = `${foot}px`;
+      label.style.maxWidth = `${places[k].right - places[k].x + between - 6}px`;
       if (column.fits < column.count) label.append(pager(column));
       ui.labels.append(label);
-      if (!k) return;
+      column.note = null;
+      if (!k || between < 78) return;
       const note = h("div", { class: "edge-label quiet small" });
       note.style.left = `${(places[k - 1].right + places[k].x) / 2}px`;
       column.note = note;
@@ -283,6 +289,7 @@ export function mount(element, app) {
       step = { phase: view.backward ? "backward" : "forward", leaf: column.head, column: k };
       ui.stepTitle.textContent = `${app.lab.layers[column.head].label} · ${nameOf(app.lab, view.columns, k, unit)}`;
     }
+    view.told = view.step === null || step.phase === "loss" || at ? null : { column: step.column, unit };
     const { formulas, numbers } = explain(app, view.columns, step, unit, at?.pixel ?? null);
     ui.formula.replaceChildren(...formulas.map((formula) => h("span", {}, formula)));
     ui.numbers.replaceChildren(...(numbers ?? []));
@@ -474,6 +481,8 @@ function build() {
       h("label", {}, h("input", { type: "radio", name: "direction", value, checked: i === 0 }), value === "forward" ? "Forward" : "Backward")));
   ui.signals = h("select", { "aria-label": "What edges show", title: "What edges show, forward" },
     h("option", { value: "signal" }, "weight × value"), h("option", { value: "weight" }, "weight"));
+  ui.gradients = h("span", { hidden: true }, "∂L/∂weight");
+  ui.colored = h("span", { class: "quiet" });
   ui.canvas = h("canvas", {
     tabindex: 0, role: "application",
     "aria-label": "The network. Up and down: next neuron; with Shift, left and right: next layer; Enter: keep its card; Escape: close it.",
@@ -494,8 +503,8 @@ function build() {
     h("div", { class: "toolbar" },
       h("div", { class: "group examples" }, button("before", "Previous example", "‹"), ui.split, ui.index, button("after", "Next example", "›"), button("random", "Any example", "⚄"), ui.drawn),
       ui.verdict,
-      h("div", { class: "group end" }, h("label", { class: "edges" }, "Edges ", ui.signals), ui.direction)),
-    h("div", { class: "picture" }, ui.scroller, ui.card, ui.spoken, key()),
+      h("div", { class: "group end" }, h("label", { class: "edges" }, "Edges ", ui.signals, ui.gradients), ui.direction)),
+    h("div", { class: "picture" }, ui.scroller, ui.card, ui.spoken, key(ui.colored)),
     h("div", { class: "explain" },
       h("div", { class: "stepper" },
         button("previous", "Previous step (←)", "←"), ui.track, button("next", "Next step (→)", "→"), ui.whole),
@@ -505,6 +514,6 @@ function build() {
 }
 
 /** What the colours mean. */
-const key = () =>
-  h("p", { class: "key small", "aria-label": "Colours: blue negative, white or black zero, orange positive" },
+const key = (colored) =>
+  h("p", { class: "key small" }, colored,
     h("span", { class: "negative" }, "negative"), h("i", { class: "ramp" }), h("span", { class: "positive" }, "positive"));

@@ -13,6 +13,7 @@ const scratch = document.createElement("canvas");
  *   edges[k]    from column k - 1 to k: strongest(…), or null
  *   image       a canvas with the example, which stands for the input's values
  *   focus       null or {edges: [{gap, from, to, value, limit}], units: [{column, unit}]}: the rest pales
+ *   told        {column, unit} whose numbers a step tells, or null
  *   wave        {gap, share}: of the edges of this gap only this share of the way is drawn yet
  */
 export function paint(context, view) {
@@ -25,7 +26,7 @@ export function paint(context, view) {
     else if (columns[k].kind === "maps") paintMaps(context, view, k);
     else paintUnits(context, view, k);
   }
-  for (const marked of view.focus?.units ?? []) mark(context, view, marked);
+  for (const marked of view.focus?.units ?? (view.told ? [view.told] : [])) mark(context, view, marked);
 }
 
 function paintEdges(context, view, k) {

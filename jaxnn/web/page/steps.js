@@ -91,7 +91,7 @@ function sumOf(trace, lab, columns, step, unit, pixel) {
     const [r, q] = [Math.floor(at / column.width), at % column.width];
     count = `y at row ${r}, column ${q} of map ${unit} = Σ x W${bias === null ? "" : " + b"}`;
   } else if (lab.layers[leaf].name.includes("pool")) {
-    return [h("span", {}, `y${subscript(unit)} = `), value(y[where])];
+    return pooled(trace, lab, column, leaf, unit, at, y[where]);
   } else {
     return null;
   }
@@ -109,36 +109,55 @@ function sumOf(trace, lab, columns, step, unit, pixel) {
   return nodes;
 }
 
-/** What a convolution multiplies at one position: [x, W, …] of all that lie in the image. */
-function patch(trace, lab, leaf, column, unit, at) {
+/**
+ * The places of the input that a window sees from one position, those outside the image left out:
+ * [index of the pixel, index in the window]; null where the config does not say how it moves.
+ */
+function windowAt(lab, leaf, column, at) {
   const layer = lab.layers[leaf];
-  const { stride, padding, dilation = 1 } = optionsOf(lab, layer.path);
-  if (stride === undefined || padding === undefined) return null;
-  const [sy, sx] = pair(stride);
-  const [dy, dx] = pair(dilation);
-  const [kh, kw, slots, units] = trace.arrays[`${column.head}.weight`].shape;
-  const [height, width, channels] = layer.in_shape;
-  const [x, weight] = [carried(trace, column), part(trace, column.head, "weight")];
-  const [outHeight, outWidth] = layer.out_shape;
-  const before_ = (side, out, s, k, d, axis) => {
+  const { size, stride, padding, dilation = 1 } = optionsOf(lab, layer.path);
+  if (size === undefined || padding === undefined) return null;
+  const [kernel, steps, spread] = [pair(size), pair(stride ?? size), pair(dilation)];
+  const [side, out] = [layer.in_shape, layer.out_shape];
+  const first = [0, 1].map((axis) => {
     if (padding === "VALID") return 0;
-    if (padding === "SAME") return Math.floor(Math.max((out - 1) * s + d * (k - 1) + 1 - side, 0) / 2);
-    return Array.isArray(padding) ? (Array.isArray(padding[axis]) ? padding[axis][0] : padding[axis]) : padding;
-  };
-  const [top, left] = [before_(height, outHeight, sy, kh, dy, 0), before_(width, outWidth, sx, kw, dx, 1)];
-  const [r, q] = [Math.floor(at / column.width), at % column.width];
-  const group = Math.floor((unit * channels) / slots / units);
-  const terms = [];
-  for (let i = 0; i < kh; i++) {
-    for (let j = 0; j < kw; j++) {
-      const [row, across] = [r * sy + i * dy - top, q * sx + j * dx - left];
-      if (row < 0 || across < 0 || row >= height || across >= width) continue;
-      for (let c = 0; c < slots; c++) {
-        terms.push([x[(row * width + across) * channels + group * slots + c], weight[((i * kw + j) * slots + c) * units + unit]]);
-      }
+    if (padding !== "SAME") return [pair(padding)[axis]].flat()[0];
+    const reach = (out[axis] - 1) * steps[axis] + spread[axis] * (kernel[axis] - 1) + 1;
+    return Math.floor(Math.max(reach - side[axis], 0) / 2);
+  });
+  const from = [Math.floor(at / column.width), at % column.width].map((p, axis) => p * steps[axis] - first[axis]);
+  const seen = [];
+  for (let i = 0; i < kernel[0]; i++) {
+    for (let j = 0; j < kernel[1]; j++) {
+      const [row, across] = [from[0] + i * spread[0], from[1] + j * spread[1]];
+      if (row < 0 || across < 0 || row >= side[0] || across >= side[1]) continue;
+      seen.push([row * side[1] + across, i * kernel[1] + j]);
     }
   }
-  return terms;
+  return seen;
+}
+
+/** What a convolution multiplies at one position: [x, W] of all that lie in the image. */
+function patch(trace, lab, leaf, column, unit, at) {
+  const seen = windowAt(lab, leaf, column, at);
+  if (!seen) return null;
+  const [, , slots, units] = trace.arrays[`${leaf}.weight`].shape;
+  const channels = lab.layers[leaf].in_shape[2];
+  const [x, weight] = [carried(trace, column), part(trace, leaf, "weight")];
+  const first = Math.floor((unit * channels) / slots / units) * slots;
+  return seen.flatMap(([pixel, k]) =>
+    Array.from({ length: slots }, (_, c) => [x[pixel * channels + first + c], weight[(k * slots + c) * units + unit]]));
+}
+
+/** The largest of a window, or its mean. */
+function pooled(trace, lab, column, leaf, unit, at, y) {
+  const seen = lab.layers[leaf].name.startsWith("global") ? null : windowAt(lab, leaf, column, at);
+  const x = carried(trace, column);
+  const where = column.kind === "maps" ? ` at row ${Math.floor(at / column.width)}, column ${at % column.width} of map ${unit}` : subscript(unit);
+  const what = lab.layers[leaf].name === "max_pool" ? "max" : "mean";
+  if (!seen) return text([`y${where} = ${what} of the map = `, value(y, 4)]);
+  const shown = seen.slice(0, 9).flatMap(([pixel], k) => [k ? ", " : "", value(x[pixel * column.count + unit])]);
+  return text([`y${where} = ${what}(`, ...shown, seen.length > 9 ? ", …)" : ")", " = ", value(y, 4)]);
 }
 
 const pair = (both) => (Array.isArray(both) ? both : [both, both]);
