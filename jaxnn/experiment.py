@@ -8,7 +8,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -38,6 +38,7 @@ from jaxnn.runs import (
     write_text,
 )
 from jaxnn.training import (
+    Change,
     Report,
     TrainState,
     fit,
@@ -104,7 +105,7 @@ def train(
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
     write_text(path / CONFIG, experiment.config.to_yaml())
-    start = _initial_state(experiment)
+    start = initial_state(experiment)
     info: dict[str, Any] = {
         "best": None,
         "stopped_early": False,
@@ -166,7 +167,7 @@ def resume(
             "To go on all the same, add --allow-changes; else start a new run"
         )
     experiment = build(config)
-    checkpoint = load_checkpoint(path / CHECKPOINTS, lambda: _initial_state(experiment))
+    checkpoint = load_checkpoint(path / CHECKPOINTS, lambda: initial_state(experiment))
     for problem in checkpoint.problems:
         tell(f"{problem}; using that of step {int(checkpoint.train_state.step)}")
     start = checkpoint.train_state
@@ -234,7 +235,7 @@ def _carry_out(
                 in_shape = experiment.dataset.in_shape
                 consumers.append(stack.enter_context(event_files(path, in_shape)))
             requests = stack.enter_context(_stop_requests())
-            for report in _fit(experiment, start):
+            for report in fit_experiment(experiment, start):
                 report = report._replace(
                     warnings=watch(report),
                     train_seconds=train_seconds + report.train_seconds,
@@ -290,7 +291,7 @@ def finish(path: Path, experiment: Experiment, final: TrainState, info: dict[str
     best_state = final
     if best and best["step"] != steps:
         best_state = load_checkpoint(
-            path / CHECKPOINTS, lambda: _initial_state(experiment), best["step"]
+            path / CHECKPOINTS, lambda: initial_state(experiment), best["step"]
         ).train_state
     if info["stopped_early"]:
         final = best_state
@@ -325,7 +326,10 @@ def finish(path: Path, experiment: Experiment, final: TrainState, info: dict[str
     return Run(path, experiment, final.params, final.state, json.loads(to_json(summary)))
 
 
-def _fit(experiment: Experiment, start: TrainState) -> Iterator[Report]:
+def fit_experiment(
+    experiment: Experiment, start: TrainState
+) -> Generator[Report, Change | None, None]:
+    """What ``fit`` yields for an experiment, from a state on; it can be sent the same."""
     config, dataset, network, loss, optimizer = experiment
     return fit(
         network,
@@ -343,7 +347,8 @@ def _fit(experiment: Experiment, start: TrainState) -> Iterator[Report]:
     )
 
 
-def _initial_state(experiment: Experiment) -> TrainState:
+def initial_state(experiment: Experiment) -> TrainState:
+    """An experiment's state before the first step."""
     config, dataset, network, _, optimizer = experiment
     return init_train_state(network, optimizer, dataset.in_shape, config.seed)
 

@@ -36,9 +36,9 @@ from jaxnn.config import (
     load_config,
     parse_config,
 )
-from jaxnn.data import prepare, standardize
+from jaxnn.data import Dataset, prepare, standardize
 from jaxnn.errors import ConfigError, JaxnnError, RunError, writing
-from jaxnn.experiment import finish
+from jaxnn.experiment import finish, fit_experiment, initial_state
 from jaxnn.layers.layer import Tree
 from jaxnn.network import at_path, cast, describe, label, named_leaves, trace, walk
 from jaxnn.observe import health, to_json
@@ -60,8 +60,6 @@ from jaxnn.training import (
     Change,
     Report,
     TrainState,
-    fit,
-    init_train_state,
     load_checkpoint,
     save_checkpoint,
     steps_per_epoch,
@@ -173,14 +171,14 @@ def open_source(path: str | Path, overrides: Sequence[str] = ()) -> Opened:
     if not path.is_dir():
         config = load_config(path, overrides)
         experiment = build(config)
-        return Opened(path, config, experiment, _initial(experiment), [])
+        return Opened(path, config, experiment, initial_state(experiment), [])
     if not (path / CONFIG).is_file():
         raise RunError(f"{path}: not a run directory: there is no {CONFIG}")
     config = load_config(path / CONFIG, overrides)
     experiment = build(config)
     try:
         found: TrainState | None = load_checkpoint(
-            path / CHECKPOINTS, lambda: _initial(experiment)
+            path / CHECKPOINTS, lambda: initial_state(experiment)
         ).train_state
     except RunError:
         if not (path / MODEL).is_file():
@@ -189,7 +187,7 @@ def open_source(path: str | Path, overrides: Sequence[str] = ()) -> Opened:
     if (path / MODEL).is_file():
         params, state = load_model(path / MODEL, experiment)
         if found is None or not _equal((found.params, found.state), (params, state)):
-            fresh = _initial(experiment)
+            fresh = initial_state(experiment)
             step = jnp.asarray(_summary(path).get("steps", 0), jnp.int32)
             found = fresh._replace(step=step, params=params, state=state)
     assert found is not None
@@ -211,6 +209,7 @@ class Session:
         self._version = 0
         self._predicting: dict[str, _Predicting] = {}
         self._programs, self._looked = _programs(opened.experiment), False
+        self._given = _describe_given(opened.experiment.dataset)
         self._adopt(opened.config, opened.experiment, opened.train_state, opened.records)
         self._thread = threading.Thread(target=self._run, name="session")
         self._thread.start()
@@ -410,7 +409,7 @@ class Session:
     # The rest is the thread's own.
 
     def _restart(self, config: Config, experiment: Experiment) -> None:
-        self._adopt(config, experiment, _initial(experiment), [])
+        self._adopt(config, experiment, initial_state(experiment), [])
         self._tell_history()
         self._tell_status()
 
@@ -493,20 +492,11 @@ class Session:
             self._tell_status()
 
     def _fit(self) -> Generator[Report, Change | None, None]:
-        config, dataset, network, loss, optimizer = self.experiment
-        return fit(
-            network,
-            loss,
-            optimizer,
-            dataset,
-            batch_size=config.training.batch_size,
-            epochs=_FOREVER // self._per_epoch,
-            seed=config.seed,
-            chunk_steps=1,
-            statistics_steps=config.training.statistics_steps,
-            dtype=config.dtype,
-            start=self._state,
-        )
+        config = self.experiment.config
+        without_end = {"epochs": _FOREVER // self._per_epoch, "chunk_steps": 1}
+        training = config.training.model_copy(update=without_end)
+        config = config.model_copy(update={"training": training})
+        return fit_experiment(self.experiment._replace(config=config), self._state)
 
     def _publish_reports(self) -> None:
         if not self._unpublished:
@@ -661,39 +651,17 @@ class Session:
     # What there is.
 
     def _describe(self) -> dict[str, Any]:
-        config, dataset = self.experiment.config, self.experiment.dataset
-        shape, stored = dataset.in_shape, dataset.train.inputs
-        image = len(shape) == 3 and shape[-1] in (1, 3) and stored.dtype == np.uint8
+        config = self.experiment.config
         forward, backward = formulas.of_loss(config.loss.name)
         return {
             "name": config.name,
             "source": "run" if self._opened.path.is_dir() else "config",
             "path": str(self._opened.path),
-            "dataset": {
-                "name": dataset.name,
-                "shape": list(shape),
-                "dtype": str(stored.dtype),
-                "limits": [min(float(stored.min()), 0.0), float(stored.max())],
-                "classes": list(dataset.classes),
-                "splits": {
-                    split: len(getattr(dataset, split).targets)
-                    for split in ("train", "validation", "test")
-                },
-                "image": image,
-                "drawable": image,
-                "mean": np.atleast_1d(dataset.mean).tolist(),
-                "deviation": np.atleast_1d(dataset.deviation).tolist(),
-            },
             "layers": self._layers(),
             "config": config.model_dump(),
             "loss": config.loss.name,
             "loss_formula": {"formula": forward, "backward": backward},
-            "optimizers": {
-                name: values | {"learning_rate": values["learning_rate"] or _RATES.get(name, 1e-3)}
-                for name, function in OPTIMIZERS.items()
-                if "learning_rate" in (values := defaults(function))
-            },
-            "layer_types": {name: defaults(function) for name, function in LAYERS.items()},
+            **self._given,
         }
 
     def _layers(self) -> list[dict[str, Any]]:
@@ -799,6 +767,35 @@ class _Programs(NamedTuple):
     predict: Callable[..., tuple[Array, Array, Array]]
 
 
+def _describe_given(dataset: Dataset) -> dict[str, Any]:
+    """What stays as it is, whatever is changed in the lab: the data, and what can be chosen."""
+    shape, some = dataset.in_shape, dataset.train.inputs[:10_000]  # the rest may lie on a disk
+    image = len(shape) == 3 and shape[-1] in (1, 3) and some.dtype == np.uint8
+    return {
+        "dataset": {
+            "name": dataset.name,
+            "shape": list(shape),
+            "dtype": str(some.dtype),
+            "limits": [min(float(some.min()), 0.0), float(some.max())],
+            "classes": list(dataset.classes),
+            "splits": {
+                split: len(getattr(dataset, split).targets)
+                for split in ("train", "validation", "test")
+            },
+            "image": image,
+            "drawable": image,
+            "mean": np.atleast_1d(dataset.mean).tolist(),
+            "deviation": np.atleast_1d(dataset.deviation).tolist(),
+        },
+        "optimizers": {
+            name: values | {"learning_rate": _RATES.get(name, 1e-3)}
+            for name, function in OPTIMIZERS.items()
+            if "learning_rate" in (values := defaults(function))
+        },
+        "layer_types": {name: defaults(function) for name, function in LAYERS.items()},
+    }
+
+
 _RATES = {"sgd": 0.1, "adagrad": 0.01, "lion": 1e-4, "muon": 0.02}
 
 
@@ -847,11 +844,6 @@ def _programs(experiment: Experiment) -> _Programs:
         return predicted, chances.max(-1), losses.astype(jnp.float32)
 
     return _Programs(look, predict)
-
-
-def _initial(experiment: Experiment) -> TrainState:
-    config, dataset, network, _, optimizer = experiment
-    return init_train_state(network, optimizer, dataset.in_shape, config.seed)
 
 
 def _together(parts: Sequence[tuple[int, Report]]) -> Report:
