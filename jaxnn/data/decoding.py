@@ -114,10 +114,10 @@ def _walk(path: Path) -> Iterator[tuple[str, str]]:
 def _members(path: Path, archive: zipfile.ZipFile) -> Source:
     """List an archive's contents."""
     modified = path.stat().st_mtime_ns
-    members = {member.filename: member for member in archive.infolist()}
+    # Some programs write backslashes; and a drive means something on some systems only.
+    members = {member.filename.replace("\\", "/"): member for member in archive.infolist()}
     for name in members:
-        # As any system reads it: drives and backslashes mean something on one of them.
-        if name.startswith("/") or "\\" in name or name[1:2] == ":" or ".." in name.split("/"):
+        if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
             raise DataError(
                 f"{path}: the archive's member {name!r} leaves its folder. An honest archive has "
                 "none such: get another copy"

@@ -56,6 +56,11 @@ def read_image(source: str | Path | BinaryIO, *, longest: int = 512) -> np.ndarr
         except UnidentifiedImageError as error:
             allowed = ", ".join(_FORMATS)
             raise DataError(f"{name}: not an image that can be read ({allowed})") from error
+        except Image.DecompressionBombError as error:  # it has not even looked further
+            raise DataError(
+                f"{name}: refused: the image claims to have more than the {_LARGEST // 10**6} "
+                "million pixels that are decoded. Save the image smaller"
+            ) from error
         except OSError as error:
             why = error.strerror or f"damaged: {error}"
             raise DataError(f"{name}: cannot read the image: {why}") from error

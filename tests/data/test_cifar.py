@@ -169,7 +169,7 @@ def test_the_official_archive_makes_the_data_set(
     real = module.fetch
 
     def from_here(path: Path, *, urls: list[str], **expected: object) -> Path:
-        with pytest.raises(DataError, match="could not be downloaded|expected [0-9]+ bytes"):
+        with pytest.raises(DataError, match=r"could not be downloaded|expected [0-9]+ bytes"):
             real(path, urls=[server.url + "/none"], **expected)
         (url,) = urls
         assert url == f"https://www.cs.toronto.edu/~kriz/{path.name}"
