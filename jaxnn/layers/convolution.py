@@ -312,15 +312,21 @@ def _suits_winograd(weight_shape: Shape, x_shape: Shape, window: Window) -> bool
 def _forward_winograd(x: Array, weight: Array, window: Window) -> Array:
     """Y = Aᵀ [(G W) (Bᵀ X)] for strips of four rows, from six rows each."""
     (rows, width), channels, units = window.out(x.shape[1:]), x.shape[3], weight.shape[3]
-    kernels = jnp.einsum("ti,ijcu->tcju", jnp.asarray(_G, weight.dtype), weight)
-    kernels = kernels.reshape(6, channels, 3 * units)
+    kernels = jnp.einsum("ti,ijcu->tjcu", jnp.asarray(_G, weight.dtype), weight)
 
     def product(x: Array) -> Array:
         transformed, strips = _transformed_strips(x, window)
-        z = transformed.reshape(6, -1, channels) @ kernels
-        # The column j of the kernel at the position j of the image.
-        z = z.reshape(6, len(x), strips, -1, 3, units)
-        columns = [_sum([z[t, :, :, j : j + width, j] for j in range(3)]) for t in range(6)]
+        # The column j of the kernel meets the image's columns from j on. The three are laid side by
+        # side where that is the smaller matrix: in X, or in the product.
+        if channels < units:
+            z = _three_columns(transformed, width) @ kernels.reshape(6, 3 * channels, units)
+            columns = list(z.reshape(6, len(x), strips, width, units))
+        else:
+            z = transformed.reshape(6, -1, channels) @ kernels.swapaxes(1, 2).reshape(
+                6, channels, 3 * units
+            )
+            z = z.reshape(6, len(x), strips, -1, 3, units)
+            columns = [_sum([z[t, :, :, j : j + width, j] for j in range(3)]) for t in range(6)]
         y = jnp.stack([_combination(a, columns) for a in _A.T], 2)
         return y.reshape(len(x), -1, width, units)[:, :rows]
 
@@ -340,11 +346,11 @@ def _weight_gradient_winograd(x: Array, dy: Array, weight_shape: Shape, window: 
 
     def product(x: Array, dy: Array) -> Array:
         transformed, strips = _transformed_strips(x, window)
-        views = [transformed[..., j : j + width, :] for j in range(3)]
-        patches = jnp.concatenate(views, -1).reshape(6, -1, 3 * channels)
         dy = pad(dy, ((0, strips * _OUTPUTS - rows), (0, 0)))
         dz = jnp.stack([_combination(a, [dy[:, p::_OUTPUTS] for p in range(_OUTPUTS)]) for a in _A])
-        return jnp.einsum("tpc,tpu->tcu", patches, dz.reshape(6, -1, units))
+        return jnp.einsum(
+            "tpc,tpu->tcu", _three_columns(transformed, width), dz.reshape(6, -1, units)
+        )
 
     d_kernels = _sum_blocks(product, (x, dy), (rows, width)).reshape(6, 3, channels, units)
     return jnp.einsum("ti,tjcu->ijcu", jnp.asarray(_G, x.dtype), d_kernels)
@@ -360,6 +366,12 @@ def _transformed_strips(x: Array, window: Window) -> tuple[Array, int]:
     last = (strips - 1) * _OUTPUTS + 1
     lines = [x[:, i : i + last : _OUTPUTS] for i in range(6)]
     return jnp.stack([_combination(b, lines) for b in _B.T]), strips
+
+
+def _three_columns(transformed: Array, width: int) -> Array:
+    """What three neighbouring columns hold, (6, batch · strips · width, 3 channels)."""
+    views = [transformed[..., j : j + width, :] for j in range(3)]
+    return jnp.concatenate(views, -1).reshape(6, -1, 3 * transformed.shape[-1])
 
 
 def _combination(coefficients: np.ndarray, arrays: list[Array]) -> Array:
@@ -380,7 +392,7 @@ def _sum(arrays: list[Array]) -> Array:
 
 # How many positions of the output are in one: enough for the matrix products to be fast, few
 # enough for the matrices to stay in the cache.
-_POSITIONS = 4096
+_POSITIONS = 8192
 
 
 def _blocks(batch: int, out: Pair) -> int:
