@@ -53,7 +53,7 @@ def image_folder(
 
     Decoding uses all cores, shows its progress, and is done once: the examples lie in the cache
     folder (`cache_folder`) and are mapped into memory. They are decoded again if a file or the
-    shape has changed, or the cache is damaged; it may be deleted at any time. Files that are not
+    shape has changed, or the cache is not whole; it may be deleted at any time. Files that are not
     images that can be read are left out and listed in a warning on stderr.
 
     Args:
