@@ -296,9 +296,10 @@ async def _converse(session: Session, websocket: WebSocket) -> None:
                     traceback.print_exc()
                 mailbox.put("error", to_json({"type": "error", "message": str(error)}))
 
-    await _asked(session, session.join, mailbox)
-    tasks = [asyncio.create_task(sending()), asyncio.create_task(receiving())]
+    tasks: list[asyncio.Task[None]] = []
     try:
+        await _asked(session, session.join, mailbox)
+        tasks = [asyncio.create_task(sending()), asyncio.create_task(receiving())]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             with contextlib.suppress(WebSocketDisconnect, RuntimeError):

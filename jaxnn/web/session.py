@@ -285,9 +285,10 @@ class Session:
         self._tell_status()
 
     def leave(self, mailbox: Mailbox) -> None:
-        """Removes a client."""
-        self._mailboxes.remove(mailbox)
-        self._tell_status()
+        """Removes a client, if it has joined."""
+        if mailbox in self._mailboxes:
+            self._mailboxes.remove(mailbox)
+            self._tell_status()
 
     def watch(self, mailbox: Mailbox, example: Example | None) -> None:
         """Chooses what a client's snapshots show.
