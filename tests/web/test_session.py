@@ -292,7 +292,9 @@ def test_a_config_that_cannot_be_changes_nothing(
 
 
 def test_divergence_pauses_and_is_told_to_all(start: Start) -> None:
-    session = start(config(loss="quadratic", optimizer={"sgd": 0.1}))
+    session = start(
+        config(model=["flatten", {"dense": 10}], loss="quadratic", optimizer={"sgd": 0.1})
+    )
     mailbox, other = client(session), client(session)
     do(session, session.epoch)
     do(session, session.set_learning_rate, 1e6)
