@@ -1,5 +1,6 @@
 """The loss around a trained network, seen along two random directions."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -10,10 +11,11 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxnn.layers.layer import Layer, Tree
 from jaxnn.losses import Loss
-from jaxnn.network import cast, count
+from jaxnn.network import cast, count, describe
 
-_AT_A_TIME = 1 << 22
-"""Parameters of all the networks that are computed side by side, about: more are not faster."""
+_AT_A_TIME, _OUTPUTS_AT_A_TIME = 1 << 22, 1 << 25
+"""Parameters of all the networks that are computed side by side, about, and numbers that their
+largest layer puts out: more are not faster."""
 
 
 class Plane(NamedTuple):
@@ -135,7 +137,10 @@ def loss_plane(
     steps = radius * np.linspace(-1, 1, resolution)
     # Within a row, it is the step along the first direction that varies.
     points = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
-    size = int(np.clip(_AT_A_TIME // max(count(params), 1), 2, resolution))
+    rows = describe(network, jnp.shape(inputs)[1:])
+    outputs = jnp.shape(inputs)[0] * max(math.prod(row.out_shape) for row in rows)
+    most = min(_AT_A_TIME // max(count(params), 1), _OUTPUTS_AT_A_TIME // max(outputs, 1))
+    size = int(np.clip(most, 2, resolution))
     padded = np.concatenate([points, np.zeros((-len(points) % size, 2))])
     arguments = jax.device_put((params, first, second, state, inputs, targets))
     chunks = [losses(*arguments, where) for where in padded.reshape(-1, size, 2)]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection, LineCollection
@@ -14,6 +15,7 @@ from jaxnn.layers.layer import Layer, Tree
 from jaxnn.network import Trace
 from jaxnn.plots.contact_sheet import as_color
 from jaxnn.plots.style import (
+    FAINT,
     INK,
     NEGATIVE,
     POSITIVE,
@@ -35,8 +37,12 @@ _IMAGE_HEIGHT = 3.6
 _TALLEST = 32
 """Neurons on top of one another; more stand side by side."""
 
-_GAP = 2.2
-"""Between two columns: room for the edges."""
+_MOST_MAPS, _MAPS_HIGH, _LARGEST_MAP = 24, 8, 1.4
+"""Feature maps of a layer that are drawn, how many of them on top of one another, and the largest
+side of one."""
+
+_GAP, _NARROW_GAP = 2.2, 0.8
+"""Between two columns: room for the edges, if there are any."""
 
 _BAR, _FIGURES, _LETTER, _LINE, _MARGIN = 1.2, 0.66, 0.09, 0.13, 0.06
 """Inches: the length of a bar of 100 % and of the figures beside it, the width of a letter, the
@@ -59,7 +65,8 @@ class Column(NamedTuple):
 
     Attributes:
         name: what stands under them.
-        values: (units,): what each does for the example.
+        values: what each does for the example: (units,), or (height, width, channels), feature
+            maps, of which the strongest are drawn.
         weight: (units of the column before, units), or None if there are no edges to draw.
     """
 
@@ -71,10 +78,10 @@ class Column(NamedTuple):
 def columns(
     network: Layer, params: Tree, inputs: np.ndarray, trace: Trace, example: int = 0
 ) -> list[Column]:
-    """What ``network_drawing`` draws: the inputs, and a column for each dense layer.
+    """What ``network_drawing`` draws: the inputs, and a column for each layer with weights.
 
-    An activation function belongs to the column of the layer before it, whose values are those
-    after it. Layers of other kinds are columns without edges.
+    What follows one (an activation function, normalization, pooling) belongs to its column, whose
+    values are those after it. Only dense layers have edges.
 
     Args:
         network: any layer; a ``serial``, to be of interest.
@@ -90,14 +97,22 @@ def columns(
         if layer.name in PASSING:
             continue
         *others, last = result
-        if layer.name == "dense" and values.ndim == 1:
+        shape, maps = values.shape, values.ndim == 3
+        values = values if maps else values.ravel()
+        if layer.name == "dense" and len(shape) == 1:
             weight = np.asarray(own["weight"])
             result.append(Column(f"{layer.name} {values.size}", values, weight))
-        elif others and last.values.size == values.size:
-            result[-1] = Column(f"{last.name}, {layer.name}", values.ravel(), last.weight)
+        elif others and joins(layer, own) and (maps or last.values.size == values.size):
+            result[-1] = Column(f"{last.name}, {layer.name}", values, last.weight)
         else:
-            result.append(Column(layer.name, values.ravel()))
+            name = layer.name if joins(layer, own) else f"{layer.name} {shape[-1]}"
+            result.append(Column(name, values))
     return result
+
+
+def joins(layer: Layer, params: Tree) -> bool:
+    """Whether a layer belongs to the one before it, having neither weights nor layers in it."""
+    return not layer.layers and all(leaf.ndim < 2 for leaf in jax.tree.leaves(params))
 
 
 def plain(
@@ -125,9 +140,10 @@ def network_drawing(
 ) -> Figure:
     """Draws a network as neurons and edges, with what it does for one example.
 
-    A neuron has the colour of its value's sign, the stronger the larger its magnitude among those
-    of its column. An edge has the colour and strength of the weight times the value that it
-    carries, its part in what the neuron at its end adds up; relative to the strongest of its gap.
+    A neuron, or a pixel of a feature map, has the colour of its value's sign, the stronger the
+    larger its magnitude among those of its column. An edge has the colour and strength of the
+    weight times the value that it carries, its part in what the neuron at its end adds up; relative
+    to the strongest of its gap.
 
     Args:
         columns: the inputs first, the last layer last; see ``columns``.
@@ -150,7 +166,8 @@ def network_drawing(
     size = max((WIDTH - 2 * _MARGIN - list_inches) / right, _LEAST_SIZE)
     list_width = list_inches / size
     # What is written under the drawing: the names, a line each for the key and its explanation.
-    below = (_LINE * max(2 + column.name.count(",") for column in columns) + 0.4) / size
+    notes = [_notes(column, place) for column, place in zip(columns, places, strict=True)]
+    below = (_LINE * (1 + max(map(len, notes))) + 0.4) / size
     width, height = size * (right + list_width), size * (tall + below)
     picture = figure(width + 2 * _MARGIN, height + 2 * _MARGIN + _LINE * 2)
     # Everything has its place: there is nothing left to lay out.
@@ -165,61 +182,101 @@ def network_drawing(
 
     for i, (column, place) in enumerate(zip(columns, places, strict=True)):
         if i and column.weight is not None:
-            before, start = columns[i - 1].values, places[i - 1]
+            before, start = columns[i - 1].values.ravel(), places[i - 1]
             strengths = column.weight * before[:, None] if contributions else column.weight
             drawn = _draw_edges(axes, strengths, start.points, place.points, most_edges)
             text = f"{drawn:,} of\n{strengths.size:,}"
             _note(axes, (start.x[1] + place.x[0]) / 2, tall, text, QUIET)
-        if i or image is None:
-            _draw_neurons(axes, column.values, place, size)
-        else:
+        if not i and image is not None:
             _draw_image(axes, image, limits, place)
-        _note(axes, sum(place.x) / 2, tall, column.name.replace(", ", "\n"), INK)
+        elif column.values.ndim == 3:
+            _draw_maps(axes, column.values, place)
+        else:
+            _draw_neurons(axes, column.values, place, size)
+        _note(axes, sum(place.x) / 2, tall, "\n".join(notes[i]), INK)
     _draw_outputs(axes, outputs, classes, target, places[-1], tall, size)
     _draw_key(axes, contributions, size)
     return picture
 
 
 class _Place(NamedTuple):
-    """Where a column stands: each neuron's centre (units, 2), the neurons' diameter, the x of the
-    column's two ends, and its height."""
+    """Where a column stands: each neuron's centre (units, 2), NaN where it is not drawn; the
+    neurons' diameter; the x of the column's two ends, and its height; which feature maps it has."""
 
     points: np.ndarray
     diameter: float
     x: tuple[float, float]
     height: float
+    maps: np.ndarray | None = None
 
 
 def _places(columns: Sequence[Column], image: np.ndarray | None) -> list[_Place]:
     places: list[_Place] = []
     x = 0.0
-    for column in columns:
-        units = column.values.size
-        if image is not None and not places:
-            height, width, channels = image.shape
-            pitch = _IMAGE_HEIGHT / height
-            rows, across, each = height, width, channels
-            number = np.arange(units) // each
-            row, place = number // width, number % width
+    for i, column in enumerate(columns):
+        if column.values.ndim == 3:
+            place = _place_maps(column.values, x)
         else:
-            across = math.ceil(units / _TALLEST)
-            rows = math.ceil(units / across)
-            pitch = min(_HEIGHT / rows, 0.5)
-            row, place = np.arange(units) % rows, np.arange(units) // rows
-        points = np.stack([x + (place + 0.5) * pitch, ((rows - 1) / 2 - row) * pitch], 1)
-        places.append(_Place(points, 0.8 * pitch, (x, x + across * pitch), rows * pitch))
-        x += across * pitch + _GAP
+            place = _place_neurons(column.values.size, x, None if i else image)
+        places.append(place)
+        edges = i + 1 < len(columns) and columns[i + 1].weight is not None
+        x = place.x[1] + (_GAP if edges else _NARROW_GAP)
     return places
+
+
+def _place_neurons(units: int, x: float, image: np.ndarray | None) -> _Place:
+    if image is not None:
+        height, width, channels = image.shape
+        pitch = _IMAGE_HEIGHT / height
+        rows, across, each = height, width, channels
+        number = np.arange(units) // each
+        row, place = number // width, number % width
+    else:
+        across = math.ceil(units / _TALLEST)
+        rows = math.ceil(units / across)
+        pitch = min(_HEIGHT / rows, 0.5)
+        row, place = np.arange(units) % rows, np.arange(units) // rows
+    points = np.stack([x + (place + 0.5) * pitch, ((rows - 1) / 2 - row) * pitch], 1)
+    return _Place(points, 0.8 * pitch, (x, x + across * pitch), rows * pitch)
+
+
+def _place_maps(values: np.ndarray, x: float) -> _Place:
+    height, width, channels = values.shape
+    strength = np.square(values.astype(np.float64)).sum((0, 1))
+    maps = np.sort(np.argsort(-strength, kind="stable")[:_MOST_MAPS])
+    across = math.ceil(len(maps) / _MAPS_HIGH)
+    rows = math.ceil(len(maps) / across)
+    side = min(_HEIGHT / rows, _LARGEST_MAP)
+    pixel = 0.9 * side / max(height, width)
+    points = np.full((height, width, channels, 2), np.nan)
+    row, column = np.arange(len(maps)) % rows, np.arange(len(maps)) // rows
+    points[:, :, maps, 0] = x + column * side + (np.arange(width)[:, None] + 0.5) * pixel
+    top = rows * side / 2 - 0.05 * side
+    points[:, :, maps, 1] = top - row * side - (np.arange(height)[:, None, None] + 0.5) * pixel
+    return _Place(points.reshape(-1, 2), pixel, (x, x + across * side), rows * side, maps)
+
+
+def _notes(column: Column, place: _Place) -> list[str]:
+    """The lines under a column."""
+    lines = column.name.split(", ")
+    if place.maps is not None:
+        height, width, channels = column.values.shape
+        lines.append(f"{height} × {width}")
+        if len(place.maps) < channels:
+            lines.append(f"{len(place.maps)} of {channels} maps")
+    return lines
 
 
 def _draw_edges(
     axes: Axes, strengths: np.ndarray, start: np.ndarray, end: np.ndarray, most: int
 ) -> int:
     """Draws the strongest of the edges, (units before, units); returns how many that are."""
-    flat = strengths.ravel()
+    flat = np.where(np.isfinite(start[:, :1]), strengths, 0).ravel()
     # The weakest first, so that the strong ones lie on top.
     chosen = np.argsort(np.abs(flat), kind="stable")[-most:]
     sources, sinks = np.divmod(chosen, strengths.shape[1])
+    drawn = np.isfinite(start[sources, 0])
+    chosen, sources, sinks = chosen[drawn], sources[drawn], sinks[drawn]
     scale = signed_scale(flat)
     lines = LineCollection(
         list(np.stack([start[sources], end[sinks]], 1)),
@@ -244,6 +301,22 @@ def _draw_image(axes: Axes, image: np.ndarray, limits: tuple[float, float], plac
         aspect="auto",
         zorder=2,
     )
+
+
+def _draw_maps(axes: Axes, values: np.ndarray, place: _Place) -> None:
+    height, width, channels = values.shape
+    assert place.maps is not None
+    corners = place.points.reshape(height, width, channels, 2)
+    half = place.diameter / 2
+    look: dict[str, Any] = {"cmap": SIGNED, "norm": signed_scale(values), "zorder": 2}
+    for k in place.maps:
+        (left, top), (right, bottom) = corners[0, 0, k], corners[-1, -1, k]
+        left, right, bottom, top = left - half, right + half, bottom - half, top + half
+        extent = (left, right, bottom, top)
+        axes.imshow(values[..., k], extent=extent, interpolation="nearest", aspect="auto", **look)
+        frame = Rectangle((left, bottom), right - left, top - bottom, zorder=2)
+        frame.set(edgecolor=FAINT, facecolor="none", linewidth=0.5)
+        axes.add_patch(frame)
 
 
 def _draw_neurons(axes: Axes, values: np.ndarray, place: _Place, size: float) -> None:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jax import Array
 from matplotlib.axes import Axes
@@ -14,7 +13,7 @@ from matplotlib.patheffects import withStroke
 
 from jaxnn.layers.layer import Layer, Tree
 from jaxnn.network import at_path, label
-from jaxnn.plots.network import PASSING, plain
+from jaxnn.plots.network import PASSING, joins, plain
 from jaxnn.plots.style import BACKGROUND, INK, WIDTH, figure, quiet, title
 
 _COLORS = (
@@ -31,7 +30,7 @@ _POINT: dict[str, Any] = {"s": 9, "linewidth": 0, "alpha": 0.65}
 def representations(network: Layer, params: Tree, state: Tree, inputs: Array) -> dict[str, Array]:
     """What a network in inference mode makes of its inputs, layer by layer.
 
-    A layer without parameters, such as an activation function, belongs to the one before it.
+    A layer without weights, such as an activation function, belongs to the one before it.
 
     Args:
         network: any layer; a ``serial`` is looked into.
@@ -49,7 +48,7 @@ def representations(network: Layer, params: Tree, state: Tree, inputs: Array) ->
         if layer.name in PASSING:
             continue
         name = label(path, layer.name)
-        if len(found) > 1 and not jax.tree.leaves(own):
+        if len(found) > 1 and joins(layer, own):
             before, _ = found.popitem()
             name = f"{before}, {layer.name}"
         found[name] = x
@@ -72,20 +71,25 @@ def principal_components(values: np.ndarray) -> Projection:
     """Projects points onto the two directions in which they vary most.
 
     With the points centred, X = U S Vᵀ, the directions are the first two rows of Vᵀ, the points'
-    coordinates along them U S, and the variance along each is proportional to S². A direction's
-    sign is chosen so that its component of the largest magnitude is positive. Where there are
-    fewer directions than two, the coordinates along those missing are 0.
+    coordinates along them U S, and the variance along each is proportional to S². These are found
+    as eigenvectors and eigenvalues of X Xᵀ = U S² Uᵀ or Xᵀ X = V S² Vᵀ, whichever is smaller. A
+    direction's sign is chosen so that its component of the largest magnitude is positive. Where
+    there are fewer directions than two, the coordinates along those missing are 0.
 
     Args:
         values: (n, ...), n at least 1: a point each, of any shape.
     """
     x = values.reshape(len(values), -1).astype(np.float64)
-    u, s, vt = np.linalg.svd(x - x.mean(0), full_matrices=False)
-    u, s, vt = u[:, :2], s**2, vt[:2]
+    x -= x.mean(0)
+    few = x.shape[0] <= x.shape[1]
+    squares, vectors = np.linalg.eigh(x @ x.T if few else x.T @ x)
+    variances, first = squares[::-1].clip(0), vectors[:, ::-1][:, :2]
+    along = first.T @ x if few else first.T  # the directions, of any length
+    found = first * np.sqrt(variances[:2]) if few else x @ first
     points, explained = np.zeros((len(x), 2)), np.zeros(2)
-    signs = np.sign(vt[np.arange(len(vt)), np.abs(vt).argmax(1)])
-    points[:, : len(vt)] = u * np.sqrt(s[:2]) * signs
-    explained[: len(vt)] = s[:2] / (s.sum() or 1)
+    signs = np.sign(along[np.arange(len(along)), np.abs(along).argmax(1)])
+    points[:, : len(along)] = found * signs
+    explained[: len(along)] = variances[:2] / (variances.sum() or 1)
     return Projection(points, explained)
 
 

@@ -14,7 +14,7 @@ from jaxnn.data import Split, standardize, statistics
 from jaxnn.errors import JaxnnError, RunError
 from jaxnn.landscape import loss_plane
 from jaxnn.metrics import confusion_matrix, confusions
-from jaxnn.network import trace
+from jaxnn.network import describe, trace, walk
 from jaxnn.plots.curves import training_curves
 from jaxnn.plots.evaluation import evaluation_pictures
 from jaxnn.plots.flow import activation_flow, gradient_flow
@@ -31,8 +31,12 @@ Section = Literal["training", "learned", "errors"]
 _MOST_LAYERS = 6
 """Whose representations are drawn."""
 
-_REPRESENTED, _SURFACE_EXAMPLES = 1000, 512
-"""How many examples the representations and the loss surface are computed with."""
+_REPRESENTED = 1000
+"""How many examples the representations are computed with."""
+
+_SURFACE_EXAMPLES, _SURFACE_PRODUCTS = (64, 512), 2e9
+"""With how many examples the loss surface is computed, at least and at most; in between, as many as
+take about so many multiplications for a point of it."""
 
 _MOST_CONFUSIONS = 6
 
@@ -64,7 +68,7 @@ def run_pictures(
     """Draws a run, one picture after the other.
 
     In this order: "curves"; "gradients" and "activations", where the metrics have statistics;
-    "network-test-0" and so on, for each example; "weights", where a dense layer sees an image;
+    "network-test-0" and so on, for each example; "weights", where the first layer sees an image;
     "representations-test"; "surface"; and for the split what ``evaluation_pictures`` draws, such as
     "confusion-test". The same run gives the same pictures.
 
@@ -163,15 +167,21 @@ def _network(run: Run, split: str, example: int, contributions: bool) -> Picture
 def _weights(run: Run) -> Iterator[Picture]:
     shape: Any = run.dataset.in_shape
     first = next((x for x in plain(run.network, run.params) if x[1].name not in PASSING), None)
-    if first is None or first[1].name != "dense" or not _is_image(shape):
+    if first is None or not _is_image(shape) or "weight" not in first[2]:
         return
-    weight = np.asarray(first[2]["weight"])
-    if len(weight) == math.prod(shape):  # else it sees the rows of an image, one by one
-        caption = (
-            "What the units of the first layer look for: orange where light excites a unit, blue "
-            "where it inhibits it."
-        )
-        yield Picture("weights", "learned", caption, weight_images(weight, shape))
+    name, weight = first[1].name, np.asarray(first[2]["weight"])
+    if name == "conv2d" and _is_image(weight.shape[:3]):
+        heading, what = "Kernels of the first convolution", "kernels of the first convolution"
+        shape = weight.shape[:3]
+    elif name == "dense" and len(weight) == math.prod(shape):
+        heading, what = "Weights of the first dense layer", "units of the first layer"
+    else:  # it sees the rows of an image, one by one
+        return
+    caption = (
+        f"What the {what} look for: orange where light excites a unit, blue where it inhibits it."
+    )
+    figure = weight_images(weight.reshape(-1, weight.shape[-1]), shape, heading=heading)
+    yield Picture("weights", "learned", caption, figure)
 
 
 def _representations(run: Run, split: str) -> Picture:
@@ -192,7 +202,13 @@ def _representations(run: Run, split: str) -> Picture:
 
 def _surface(run: Run) -> Picture:
     config, dataset, network, loss, _ = run.experiment
-    source = _sample(dataset.train, _SURFACE_EXAMPLES)
+    each = sum(
+        row.parameters * math.prod(row.out_shape[:-1])
+        for row, (_, layer) in zip(describe(network, dataset.in_shape), walk(network), strict=True)
+        if not layer.layers
+    )
+    examples = np.clip(_SURFACE_PRODUCTS / max(each, 1), *_SURFACE_EXAMPLES)
+    source = _sample(dataset.train, int(examples))
     plane = loss_plane(
         network,
         loss,

@@ -7,17 +7,20 @@ from jaxnn.plots.sheet import columns_for, sheet
 from jaxnn.plots.style import SIGNED, signed_bar, signed_scale, title
 
 
-def weight_images(weight: np.ndarray, shape: tuple[int, int, int], *, most: int = 128) -> Figure:
-    """Draws the weights of a dense layer's units as images: orange where light excites a unit.
+def weight_images(
+    weight: np.ndarray, shape: tuple[int, int, int], *, most: int = 128, heading: str = "Weights"
+) -> Figure:
+    """Draws the weights of a layer's units as images: orange where light excites a unit.
 
     All share one scale, so that a unit that looks pale has small weights. It covers 99.5 % of the
     weights; the few beyond have the full colour. Channels of colour images stand side by side.
 
     Args:
         weight: (height · width · channels, units).
-        shape: (height, width, channels) of the image that the layer sees.
+        shape: (height, width, channels) of the image, or the part of one, that a unit sees.
         most: how many images to draw, one for each channel of each unit; where there are more
             units, those of the largest norm are chosen.
+        heading: a text over all.
     """
     height, width, channels = shape
     units = weight.shape[1]
@@ -34,5 +37,5 @@ def weight_images(weight: np.ndarray, shape: tuple[int, int, int], *, most: int 
         if units == len(chosen)
         else f"the {len(chosen)} strongest of {units} units"
     )
-    title(axes, f"Weights of the first dense layer, an image for each unit ({count})")
+    title(axes, f"{heading}, an image for each unit ({count})")
     return picture

@@ -138,3 +138,76 @@ def test_layers_of_other_kinds_are_columns_without_edges() -> None:
     assert [c.name for c in drawn] == ["input", "layer_norm", "dense 3"]
     assert drawn[1].weight is None
     network_drawing(drawn, OUTPUTS, NAMES).draw_without_rendering()
+
+
+def convolutional() -> tuple[list[Column], np.ndarray]:
+    """A small network's columns, and the weight of its dense layer."""
+    net = network.serial(
+        layers.conv2d(3, padding="VALID"),
+        layers.batch_norm(),
+        layers.relu(),
+        network.shortcut(layers.conv2d(3)),
+        layers.max_pool(),
+        layers.flatten(),
+        layers.dropout(0.5),
+        layers.dense(3),
+    )
+    params, state, _ = net.init(jax.random.key(0), (10, 8, 1))
+    inputs = np.random.default_rng(0).normal(size=(2, 10, 8, 1)).astype(np.float32)
+    record = network.trace(
+        net, losses.softmax_cross_entropy, params, state, inputs, np.zeros(2, np.int32)
+    )
+    drawn = columns(net, params, inputs, record, example=1)
+    outputs = {layer.path: np.asarray(layer.output[1]) for layer in record.layers}
+    np.testing.assert_array_equal(drawn[1].values, outputs[2,])
+    np.testing.assert_array_equal(drawn[2].values, outputs[4,])
+    return drawn, np.asarray(params[-1]["weight"])
+
+
+def test_what_follows_a_layer_with_weights_belongs_to_its_column() -> None:
+    drawn, _ = convolutional()
+    names = ["input", "conv2d 3, batch_norm, relu", "shortcut 3, max_pool", "dense 3"]
+    assert [c.name for c in drawn] == names
+    assert [c.values.shape for c in drawn] == [(80,), (8, 6, 3), (4, 3, 3), (3,)]
+    assert [c.weight is None for c in drawn] == [True, True, True, False]
+
+
+def test_feature_maps_are_drawn_and_edges_start_at_their_pixels() -> None:
+    drawn, weight = convolutional()
+    image = np.zeros((10, 8, 1), np.uint8)
+    picture = network_drawing(drawn, OUTPUTS, NAMES, image=image, most_edges=20)
+    picture.draw_without_rendering()
+    maps = [shown for shown in picture.axes[0].images if shown.get_cmap().name == "signed"][:-1]
+    expected = [c.values[..., k] for c in drawn[1:3] for k in range(3)]
+    for shown, values in zip(maps, expected, strict=True):
+        np.testing.assert_array_equal(np.asarray(shown.get_array()), values)
+        left, right, bottom, top = shown.get_extent()
+        # Pixels are square.
+        assert (right - left) / values.shape[1] == pytest.approx((top - bottom) / len(values))
+    (edges,) = of_kind(picture, LineCollection)
+    strengths = weight * drawn[2].values.reshape(-1, 1)
+    assert len(edges.get_segments()) == 20
+    for (start, _), value in zip(edges.get_segments(), edges.get_array(), strict=True):
+        where = np.flatnonzero((strengths == value).any(1))
+        row, column, k = np.unravel_index(where[0], (4, 3, 3))
+        left, right, bottom, top = maps[3 + k].get_extent()
+        assert int((start[0] - left) / (right - left) * 3) == column
+        assert int((top - start[1]) / (top - bottom) * 4) == row
+    texts = {text.get_text() for text in picture.axes[0].texts}
+    assert {"conv2d 3\nbatch_norm\nrelu\n8 × 6", "20 of\n108"} <= texts
+
+
+def test_of_very_many_maps_the_strongest_are_drawn() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(2, 2, 100)) * np.where(np.arange(100) % 5, 1, 10)
+    last = Column("dense 3", rng.normal(size=3), rng.normal(size=(400, 3)))
+    first = Column("input", rng.normal(size=4))
+    picture = network_drawing([first, Column("conv2d 100", values), last], OUTPUTS, NAMES)
+    picture.draw_without_rendering()
+    maps = [shown for shown in picture.axes[0].images if shown.get_cmap().name == "signed"][:-1]
+    assert len(maps) == 24
+    shown = {np.asarray(m.get_array()).tobytes() for m in maps}
+    assert sum(values[..., k].copy().tobytes() in shown for k in range(0, 100, 5)) == 20
+    assert "conv2d 100\n2 × 2\n24 of 100 maps" in {t.get_text() for t in picture.axes[0].texts}
+    (edges,) = of_kind(picture, LineCollection)
+    assert np.isfinite(np.asarray(edges.get_segments())).all()
