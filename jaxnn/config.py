@@ -80,7 +80,7 @@ LAYERS = {
         "max_pool",
     ),
     **_family(network, "parallel", "rematerialize", "serial", "shortcut"),
-    **_family(models, "bird_cnn", "lenet5", "nielsen_chapter6", "resnet20"),
+    **_family(models, "bird_cnn", "fast_mnist", "lenet5", "nielsen_chapter6", "resnet20"),
 }
 LOSSES = _family(
     losses,

@@ -104,6 +104,25 @@ def bird_cnn(classes: int = 2, *, dropout_rate: float = 0.5) -> Layer:
     return serial(*blocks, flatten(), dense(256), relu(), dropout(dropout_rate), dense(classes))
 
 
+def fast_mnist(classes: int = 10) -> Layer:
+    """A network of our own, small and made for speed: 99 % of MNIST's test images after one epoch
+    of ``configs/mnist_99_fast.yaml``; 33,914 parameters.
+
+    The first convolution takes every third pixel, so that 8 × 8 positions are left: the work of
+    the others falls to a ninth, and 8 and then 4 rows suit Winograd's algorithm. Pooling comes
+    before normalization and relu, which have a quarter of the numbers to see then.
+
+    Args:
+        classes: the number of outputs.
+    """
+    return serial(
+        *(conv2d(16, 5, stride=3, padding="VALID", bias=False), batch_norm(), relu()),
+        *(conv2d(32, bias=False), max_pool(), batch_norm(), relu()),
+        *(conv2d(64, bias=False), batch_norm(), relu()),
+        *(flatten(), dense(classes)),
+    )
+
+
 def resnet20(classes: int = 10) -> Layer:
     """The residual network of 20 layers for CIFAR: three stages of three blocks, with 16, 32 and 64
     channels, the second and third stage at half the resolution; 269,722 parameters for ten classes.

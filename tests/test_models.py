@@ -29,6 +29,8 @@ NETWORKS = {
         *(DIGIT, 10, 520 + 20_040 + 641_000 + 1_001_000 + 10_010),
     ),
     "bird_cnn": (models.bird_cnn(), PHOTOGRAPH, 2, 896 + 18_496 + 73_856 + 524_544 + 514),
+    # 5² · 16, 3² · 16 · 32, 3² · 32 · 64; scales and biases; 4² · 64 inputs.
+    "fast_mnist": (models.fast_mnist(), DIGIT, 10, 400 + 4_608 + 18_432 + 2 * 112 + 10_250),
     # The paper says 0.27 million. 3² · 3 · 16; six convolutions a stage, the first of which has
     # half the channels to see; a scale and a bias for each of the 7 · 16 + 6 · 32 + 6 · 64.
     "resnet20": (
@@ -67,6 +69,7 @@ TINY = {
         models.nielsen_chapter6([2, 3], units=[4, 5], dropout_rate=0.5, classes=3),
         (16, 17, 1),
     ),
+    "fast_mnist": (models.fast_mnist(3), (14, 11, 1)),
     "bird_cnn": (models.bird_cnn(3), (8, 9, 3)),
     "resnet20": (models.resnet20(3), (5, 4, 3)),
 }
