@@ -1,15 +1,19 @@
 """Shows the examples of a data set: a labelled contact sheet, and statistics.
 
 python experiments/browse.py configs/mnist_mlp.yaml --split test --class 7 --page 2
+
+With --augmented, each row is one example, and what the config's augmentation makes of it.
 """
 
 import argparse
 import difflib
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnn import cli
-from jaxnn.config import load_config
+from jaxnn.config import build, load_config
 from jaxnn.data import statistics, summary
 from jaxnn.errors import JaxnnError
 from jaxnn.plots import COLUMNS, contact_sheet, save
@@ -26,9 +30,11 @@ def main() -> None:
     parser.add_argument("--split", choices=("train", "validation", "test"), default="train")
     parser.add_argument("--class", dest="class_name", metavar="NAME", help="only this class")
     parser.add_argument("--page", type=int, default=1, metavar="N", help="from 1")
+    parser.add_argument("--augmented", action="store_true", help="show what augmentation does")
     parser.add_argument("--output", default="browse.png", metavar="FILE.png")
     arguments = parser.parse_intermixed_args()
-    dataset = load_config(arguments.config, arguments.overrides).data.build("data")
+    config = load_config(arguments.config, arguments.overrides)
+    dataset = config.data.build("data")
     print(summary(dataset))
 
     if len(dataset.in_shape) != 3 or dataset.in_shape[-1] not in (1, 3):
@@ -47,18 +53,31 @@ def main() -> None:
             )
         chosen = np.flatnonzero(split.targets == dataset.classes.index(name))
         what += f", class {name}"
-    pages = -(-len(chosen) // PER_PAGE)
+    per_page = PER_PAGE // COLUMNS if arguments.augmented else PER_PAGE
+    pages = -(-len(chosen) // per_page)
     if not 1 <= arguments.page <= pages:
         there = f"pages 1 to {pages}" if pages else "no examples"
         raise JaxnnError(f"--page: there is no page {arguments.page}: {what} has {there}")
 
-    shown = chosen[(arguments.page - 1) * PER_PAGE : arguments.page * PER_PAGE]
+    shown = chosen[(arguments.page - 1) * per_page : arguments.page * per_page]
+    images = split.inputs[shown]
+    if arguments.augmented:
+        augment = build(config, dataset).augment
+        if augment is None:
+            raise JaxnnError(f"--augmented: there is no augmentation in {arguments.config}")
+        inputs, targets = images.astype(np.float32), split.targets[shown]
+        keys = jax.random.split(jax.random.key(config.seed), (COLUMNS - 1, len(shown)))
+        made = jax.vmap(lambda keys: augment(keys, jnp.asarray(inputs), targets)[0])(keys)
+        # In rows: an example, then its variants.
+        images = np.stack([inputs, *made], axis=1).reshape(-1, *dataset.in_shape)
+        shown = shown.repeat(COLUMNS)
+        what += ", augmented"
     captions = [(dataset.classes[split.targets[i]], str(i)) for i in shown]
     values = statistics(dataset.train.inputs)
     limits = (min(values.lowest, 0), values.highest)
     heading = f"{dataset.name}: {what}, page {arguments.page} of {pages}"
     save(
-        contact_sheet(split.inputs[shown], captions, limits=limits, heading=heading),
+        contact_sheet(images, captions, limits=limits, heading=heading),
         arguments.output,
     )
     print(f"\n{heading}: {arguments.output}")

@@ -386,6 +386,8 @@ class Training(_Strict):
         checkpoint_seconds: time between two checkpoints; there is one at each best epoch, too.
         keep_checkpoints: how many to keep, besides the best.
         precision: the type to compute in; parameters are float32, or float64 with float64.
+        stream: whether training examples are streamed to the device as they are needed; null for:
+            where they would fill a quarter of its memory. Without effect on the result.
     """
 
     epochs: _Count = 10
@@ -396,6 +398,7 @@ class Training(_Strict):
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
     keep_checkpoints: _Count = 2
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    stream: bool | None = None
 
 
 class Config(_Strict):

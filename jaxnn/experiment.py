@@ -59,6 +59,7 @@ _HARMLESS = {
     "training.patience",
     "training.checkpoint_seconds",
     "training.keep_checkpoints",
+    "training.stream",
 }
 
 
@@ -343,6 +344,7 @@ def fit_experiment(
         statistics_steps=config.training.statistics_steps,
         dtype=config.dtype,
         augment=experiment.augment,
+        stream=config.training.stream,
         start=start,
     )
 

@@ -137,6 +137,7 @@ EXAMPLES: list[tuple[Any, Any]] = [  # a value for each kind of argument without
     (str, "some text"),
     (str | Path, "some/path"),
     (Sequence[int], [3]),
+    (int | float, 0.1),
     (int | list[int], 32),
     (Sequence[float], [0.1, 0.01]),
     (Layer, "relu"),
@@ -149,6 +150,7 @@ PLACES: list[tuple[dict[str, Callable[..., Any]], str, Callable[[Any], Any], str
     (configs.LAYERS, "model", lambda call: call, "model"),
     (configs.LOSSES, "loss", lambda call: call, "loss"),
     (configs.OPTIMIZERS, "optimizer", lambda call: call, "optimizer"),
+    (configs.AUGMENTATIONS, "augmentation", lambda call: [call], "augmentation"),
     (
         configs.INITIALIZERS,
         "model",
@@ -195,6 +197,8 @@ def test_every_function_can_be_called_from_a_config(place: Any, name: str) -> No
     arguments = example_arguments(function, family in configs._DIRECT)
     config = parse_config({**MINIMAL, key: wrapped({name: arguments})}).with_steps(1000)
     call: Call = getattr(config, key)
+    if isinstance(call, list):
+        (call,) = call
     call = call if part == key else call.arguments[part]
     assert call.name == name
     # Complete: every argument of the signature, but for arrays and masks.
@@ -207,6 +211,19 @@ def test_every_function_can_be_called_from_a_config(place: Any, name: str) -> No
     assert_round_trip(config)
     if family is not configs.DATASETS:
         assert callable(call.build("here")) or isinstance(call.build("here"), Layer | Optimizer)
+
+
+def test_augmentations_are_applied_in_order_and_told_the_number_of_classes() -> None:
+    calls = ["mixup", {"cutout": {"size": 20, "fill": 3}}]
+    experiment = build(parse_config({**MINIMAL, "augmentation": calls}))
+    assert [call.name for call in experiment.config.augmentation] == ["mixup", "cutout"]
+    assert experiment.config.augmentation[0].arguments == {"alpha": 1.0, "classes": 10}
+    keys, images = jax.random.split(jax.random.key(0), 4), jnp.ones((4, 8, 8, 1))
+    assert experiment.augment is not None
+    images, targets = experiment.augment(keys, images, jnp.arange(4))
+    np.testing.assert_array_equal(images, jnp.full((4, 8, 8, 1), 3))
+    assert targets.shape == (4, 10)
+    assert build(parse_config(MINIMAL)).augment is None
 
 
 def test_arguments_reach_the_functions() -> None:
@@ -458,6 +475,11 @@ def test_all_mistakes_are_reported_at_once() -> None:
             {"optimizer": {"sgd": {"learning_rate": WARMUP}}},
             r"optimizer\.sgd\.learning_rate\.warmup_cosine: a warm-up of 500 .* of 200 steps",
         ),
+        (
+            {"augmentation": ["flip", {"cutout": 0}]},
+            r"augmentation\.1\.cutout: size must be at least 1, got 0",
+        ),
+        ({"augmentation": [{"shift": 8}]}, "augmentation: shift: images of 8×8 cannot move 8"),
         (
             {"loss": {"softmax_cross_entropy": {"label_smoothing": 2}}},
             r"loss\.softmax_cross_entropy:",

@@ -26,6 +26,7 @@ TRAIN = Path(__file__).parent.parent / "experiments" / "train.py"
 VALUES: dict[str, Any] = {
     "name": "small",
     "data": "digits",
+    "augmentation": [{"shift": 1}, {"mixup": 0.2}],
     "model": ["flatten", {"dense": 16}, "relu", {"dropout": 0.1}, {"dense": 10}],
     "optimizer": {"adam": {"learning_rate": {"cosine": 0.01}}},
     "training": {
@@ -146,12 +147,13 @@ def test_killed_at_fifty_random_moments_it_ends_with_the_same_bits(
     kill_at_random_moments(tmp_path, long, kills=50, seed=1)
 
 
+@pytest.mark.parametrize("overrides", [[], ["training.stream=true"]])
 def test_stopped_within_an_epoch_it_goes_on_to_the_same_end(
-    tmp_path: Path, stopped: Path, whole: Path
+    tmp_path: Path, stopped: Path, whole: Path, overrides: list[str]
 ) -> None:
     run = copy(stopped, tmp_path)
     reports: list[Report] = []
-    resume(run, consumers=[reports.append])
+    resume(run, overrides, consumers=[reports.append])
     assert reports[0].step == 114
     assert_same_end(run, whole)
     before = json.loads((stopped / "metrics.jsonl").read_text().splitlines()[-1])
@@ -330,6 +332,7 @@ def test_the_best_parameters_are_those_of_the_best_epoch(tmp_path: Path) -> None
     """A learning rate that suddenly is far too high spoils what was learned."""
     rate = {"piecewise": {"values": [0.1, 50.0], "boundaries": [100]}}
     values = VALUES | {
+        "augmentation": [],
         "optimizer": {"sgd": {"learning_rate": rate}},
         "training": VALUES["training"] | {"patience": 2},
     }

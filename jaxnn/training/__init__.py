@@ -8,7 +8,8 @@ from jaxnn.training.checkpoint import (
 )
 from jaxnn.training.diagnosis import Diagnosis, DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, make_evaluate
-from jaxnn.training.fit import Change, Report, epoch_batches, fit, steps_per_epoch
+from jaxnn.training.feed import epoch_batches, steps_per_epoch
+from jaxnn.training.fit import Change, Report, fit
 from jaxnn.training.statistics import LayerStatistics, Statistics, make_statistics
 from jaxnn.training.step import (
     Examples,

@@ -1,6 +1,6 @@
 """Loss and accuracy over a whole split."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -13,6 +13,7 @@ from jaxnn.data import Split
 from jaxnn.layers.layer import Layer, Tree
 from jaxnn.losses import Loss
 from jaxnn.network import cast
+from jaxnn.training.feed import ahead
 from jaxnn.training.step import Prepare, is_correct
 
 
@@ -43,7 +44,8 @@ def make_evaluate(
     """Makes the function ``(params, state, split) -> Evaluation``.
 
     Every example counts once: the last batch is padded to the size of the others with examples of
-    weight 0, so that all run the same program.
+    weight 0, so that all run the same program. No more of the split than two batches is in memory
+    at once, if it is mapped from a file.
 
     Args:
         network: any layer, run in inference mode.
@@ -71,15 +73,16 @@ def make_evaluate(
         if not count:
             raise ValueError("there is nothing to evaluate: the split is empty")
         size = min(batch_size, count)
-        sums = []
-        for start in range(0, count, size):
-            rows = np.arange(start, start + size)
-            weights = (rows < count).astype(np.float32)
-            rows = np.minimum(rows, count - 1)
-            sums.append(
-                evaluate_batch(params, state, split.inputs[rows], split.targets[rows], weights)
-            )
-        total_loss, correct = np.sum(np.array(jax.device_get(sums), np.float64), axis=0)
+
+        def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+            for start in range(0, count, size):
+                rows = np.arange(start, start + size)
+                weights = (rows < count).astype(np.float32)
+                rows = np.minimum(rows, count - 1)
+                yield split.inputs[rows], split.targets[rows], weights
+
+        sums = [jax.device_get(evaluate_batch(params, state, *batch)) for batch in ahead(batches())]
+        total_loss, correct = np.sum(np.array(sums, np.float64), axis=0)
         return Evaluation(float(total_loss / count), float(correct / count), count)
 
     return evaluate

@@ -16,6 +16,7 @@ from jaxnn.losses import Loss
 from jaxnn.optimizers import Optimizer
 from jaxnn.training.diagnosis import DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, make_evaluate
+from jaxnn.training.feed import is_large, resident, steps_per_epoch, streamed
 from jaxnn.training.statistics import Statistics, make_statistics
 from jaxnn.training.step import Examples, TrainState, augmented, init_train_state, make_chunk
 
@@ -78,6 +79,7 @@ def fit(
     statistics_steps: int = 0,
     dtype: DTypeLike | None = None,
     augment: Augmentation | None = None,
+    stream: bool | None = None,
     start: TrainState | None = None,
 ) -> Generator[Report, Change | None, None]:
     """Trains a network, a chunk of steps at a time; to pause is to stop iterating.
@@ -102,6 +104,10 @@ def fit(
             none. They do not change the result.
         dtype: the type to compute in; see ``loss_and_gradients``.
         augment: applied to training batches, and to them alone; see ``jaxnn.data.augmentation``.
+        stream: whether the training split is streamed to the device as it is needed, rather than
+            put there as a whole; without effect on the result. By default, where its inputs would
+            fill a quarter of the device's memory. They may be mapped from a file
+            (``numpy.memmap``). Chunks are shorter then if examples are large.
         start: a state to go on from, within an epoch too; by default, that of step 0.
 
     Yields:
@@ -123,12 +129,18 @@ def fit(
     chunk = make_chunk(*parts, augment)
     statistics = make_statistics(*parts)
     evaluate = make_evaluate(network, loss, prepare, dtype)
-    examples = Examples(*map(jnp.asarray, dataset.train))
     train_state = init_train_state(network, optimizer, dataset.in_shape, seed)
     if start is not None:
         train_state = start
-    begin = int(train_state.step)
-    batches = epoch_batches(seed, begin // steps, len(dataset.train.targets), batch_size)
+    step, end = int(train_state.step), epochs * steps
+    if step >= end:
+        return
+    which = (dataset.train, seed, batch_size, step, end)
+    if is_large(dataset.train) if stream is None else stream:
+        windows = streamed(*which, chunk_steps)
+    else:
+        windows = resident(*which)
+    window = next(windows)
 
     @jax.jit
     def seen_batch(
@@ -142,78 +154,54 @@ def fit(
 
     # A chunk of no steps compiles the program and changes nothing.
     started = time.perf_counter()
-    train_state, _ = jax.block_until_ready(chunk(train_state, examples, batches, 0, 0))
+    train_state, _ = jax.block_until_ready(chunk(train_state, *window[:2], 0, 0))
     if statistics_steps:
-        statistics(train_state, seen_batch(train_state, examples, batches, 0))
+        statistics(train_state, seen_batch(train_state, *window[:2], 0))
     compile_seconds = time.perf_counter() - started
 
     train_seconds = 0.0
-    for epoch in range(begin // steps, epochs):
-        batches = epoch_batches(seed, epoch, len(dataset.train.targets), batch_size)
-        position = max(begin - epoch * steps, 0)
-        while position < steps:
-            # Chunks end at multiples of chunk_steps, wherever training was taken up.
-            count = min(chunk_steps - position % chunk_steps, steps - position)
-            step = epoch * steps + position + count
-            before = train_state
+    while step < end:
+        started = time.perf_counter()
+        if step == window.end:
+            window = next(windows)
+        # Chunks end at multiples of chunk_steps in the epoch, wherever training was taken up.
+        count = min(chunk_steps - step % steps % chunk_steps, window.end - step)
+        first, before = step - window.first, train_state
+        train_state, totals = chunk(before, *window[:2], first, count)
+        step += count
+        observed = None
+        if statistics_steps and step // statistics_steps > (step - count) // statistics_steps:
+            batch = seen_batch(train_state, *window[:2], first + count - 1)
+            observed = statistics(train_state, batch)
+        total_loss, correct = jax.device_get(totals)
+        seconds = time.perf_counter() - started
 
-            started = time.perf_counter()
-            train_state, totals = chunk(before, examples, batches, position, count)
-            observed = None
-            if statistics_steps and step // statistics_steps > (step - count) // statistics_steps:
-                batch = seen_batch(train_state, examples, batches, position + count - 1)
-                observed = statistics(train_state, batch)
-            total_loss, correct = jax.device_get(totals)
-            seconds = time.perf_counter() - started
-
-            train_seconds += seconds
-            ended = step == epochs * steps
-            if not np.isfinite(total_loss) or (ended and not _finite(train_state.params)):
-                taken = batches[position : position + count]
-                raise DivergedError(step, diagnose(*parts, augment, before, examples, taken))
-            position += count
-            validation = None
-            if position == steps and len(dataset.validation.targets):
-                validation = evaluate(train_state.params, train_state.state, dataset.validation)
-            seen = count * batch_size
-            change = yield Report(
-                step=step,
-                steps=epochs * steps,
-                epoch=epoch + position / steps,
-                loss=float(total_loss) / count,
-                accuracy=int(correct) / (seen * int(np.prod(dataset.train.targets.shape[1:]))),
-                examples_per_second=seen / seconds,
-                train_seconds=train_seconds,
-                compile_seconds=compile_seconds,
-                validation=validation,
-                statistics=observed,
-                train_state=train_state,
-            )
-            if change is not None:
-                train_state = change.train_state or train_state
-                chunk_steps = change.chunk_steps or chunk_steps
+        train_seconds += seconds
+        if not np.isfinite(total_loss) or (step == end and not _finite(train_state.params)):
+            taken = window.batches[first : first + count]
+            found = diagnose(*parts, augment, before, window.examples, taken)
+            raise DivergedError(step, found)
+        validation = None
+        if step % steps == 0 and len(dataset.validation.targets):
+            validation = evaluate(train_state.params, train_state.state, dataset.validation)
+        seen = count * batch_size
+        change = yield Report(
+            step=step,
+            steps=end,
+            epoch=step / steps,
+            loss=float(total_loss) / count,
+            accuracy=int(correct) / (seen * int(np.prod(dataset.train.targets.shape[1:]))),
+            examples_per_second=seen / seconds,
+            train_seconds=train_seconds,
+            compile_seconds=compile_seconds,
+            validation=validation,
+            statistics=observed,
+            train_state=train_state,
+        )
+        if change is not None:
+            train_state = change.train_state or train_state
+            chunk_steps = change.chunk_steps or chunk_steps
 
 
 def _finite(tree: Tree) -> bool:
     return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(tree))
-
-
-def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
-    """The number of full batches in the training split.
-
-    Raises:
-        ValueError: if there is not one.
-    """
-    examples = len(dataset.train.targets)
-    if not 1 <= batch_size <= examples:
-        raise ValueError(
-            f"batch_size must be between 1 and the {examples} training examples, got {batch_size}"
-        )
-    return examples // batch_size
-
-
-def epoch_batches(seed: int, epoch: int, examples: int, batch_size: int) -> jax.Array:
-    """Which examples each step of an epoch sees, (steps, batch_size) int32."""
-    order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(examples)
-    steps = examples // batch_size
-    return jnp.asarray(order[: steps * batch_size].reshape(steps, batch_size), jnp.int32)

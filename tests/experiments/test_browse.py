@@ -92,3 +92,17 @@ def test_data_that_are_no_images_have_statistics_but_no_sheet(
         "error: table: examples of shape (2,) are no images (height, width, 1 or 3): "
         "there is no contact sheet of them\n"
     )
+
+
+def test_what_augmentation_does_can_be_seen(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "sheet.png"
+    arguments = (config, "--augmented", "--class", "7", "--page", "2", "--output", output)
+    outcome = run_script(capsys, "browse", *arguments)
+    assert outcome.status == 2
+    assert "--augmented: there is no augmentation in" in outcome.err
+    outcome = run_script(capsys, "browse", *arguments, "augmentation=[{cutout: {size: 9}}, mixup]")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "digits: train split, class 7, augmented, page 2 of" in outcome.out
+    assert output.exists()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,13 +12,16 @@ from jaxnn.layers import Layer, dense, flatten, relu, stateless
 from jaxnn.losses import softmax_cross_entropy
 from jaxnn.network import serial
 from jaxnn.optimizers import Optimizer, sgd
-from jaxnn.training import Diagnosis, DivergedError, fit
+from jaxnn.training import Diagnosis, DivergedError, Examples, fit, init_train_state
+from jaxnn.training.step import augmented
 
 
-def diverge(network: Layer, optimizer: Optimizer, dataset: Dataset | None = None) -> Diagnosis:
-    dataset = dataset or digits()
+def diverge(
+    network: Layer, optimizer: Optimizer, dataset: Dataset | None = None, **options: Any
+) -> Diagnosis:
+    parts = (network, softmax_cross_entropy, optimizer, dataset or digits())
     with pytest.raises(DivergedError) as caught:
-        list(fit(network, softmax_cross_entropy, optimizer, dataset, batch_size=100, epochs=2))
+        list(fit(*parts, batch_size=100, epochs=2, **options))
     assert caught.value.diagnosis is not None
     return caught.value.diagnosis
 
@@ -63,6 +67,31 @@ def test_inputs_that_are_not_finite_are_the_first_to_be_named() -> None:
     found = diverge(serial(flatten(), dense(10)), sgd(0.01), dataset)
     assert (found.layer, found.quantity) == ("", "inputs")
     assert "fault of the data" in str(DivergedError(found.step, found))
+
+
+def test_augmentation_is_repeated() -> None:
+    """It spoils an example in one step of some: the diagnosis must see the same."""
+
+    def spoil(keys: Any, images: Any, targets: Any) -> Any:
+        drawn = jax.vmap(jax.random.uniform)(keys)
+        return jnp.where(drawn < 1e-3, jnp.nan, images.T).T, targets
+
+    found = diverge(serial(flatten(), dense(10)), sgd(0.01), augment=spoil)
+    assert (found.layer, found.quantity) == ("", "inputs")
+    key = init_train_state(serial(flatten(), dense(10)), sgd(0.01), (8, 8, 1), 0).key
+    first = 0
+    while not np.any(spoilt_by(key, first)):
+        first += 1
+    assert found.step == first + 1 > 1
+
+
+def spoilt_by(key: Any, step: int) -> Any:
+    batch = Examples(jnp.ones((100, 1)), jnp.zeros(100))
+    drawn = augmented(
+        lambda keys, images, targets: (jax.vmap(jax.random.uniform)(keys), targets),
+        *(key, step, batch),
+    )
+    return drawn.inputs < 1e-3
 
 
 def test_an_update_that_overflows_is_found_in_the_last_step_too() -> None:

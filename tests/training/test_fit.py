@@ -9,7 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnn.data import Dataset, Split, digits
+from jaxnn.data import Dataset, Split, digits, standardize
+from jaxnn.data.augmentation import compose, mixup, shift
 from jaxnn.layers import Layer, dense, dropout, flatten, relu
 from jaxnn.losses import softmax_cross_entropy
 from jaxnn.network import serial
@@ -21,6 +22,7 @@ from jaxnn.training import (
     epoch_batches,
     fit,
     init_train_state,
+    make_evaluate,
     steps_per_epoch,
 )
 
@@ -107,6 +109,49 @@ def test_a_sent_state_is_gone_on_from() -> None:
     unchanged = next(fit(*parts, **options, start=state))
     assert numbers(sent) == numbers(started) != numbers(unchanged)
     assert numbers(next(reports)) != numbers(sent)
+
+
+def test_augmentation_follows_from_seed_and_step_alone(reference: bytes) -> None:
+    """Whatever the chunks, and taken up within an epoch."""
+    augment = compose([shift(1), mixup(classes=10)])
+    once = trained(augment=augment)
+    assert once != reference
+    assert trained(augment=augment, chunk_steps=1) == once
+    optimizer, dataset = adam(cosine(0.01, 30)), some_digits(validation=0)
+    parts = (noisy_network(), softmax_cross_entropy, optimizer, dataset)
+    options: dict[str, Any] = {"batch_size": 32, "epochs": 3, "augment": augment}
+    reports = fit(*parts, **options, chunk_steps=7)
+    middle = [next(reports) for _ in range(3)][-1]
+    assert middle.step == 17
+    *_, last = fit(*parts, **options, start=middle.train_state)
+    assert numbers(last) == once
+
+
+def test_only_training_is_augmented() -> None:
+    """All images become blank, in the units of the data, and every target class 3."""
+
+    def blank(keys: Any, images: jax.Array, targets: jax.Array) -> Any:
+        assert images.dtype == np.float32
+        return images * 0 + 5, jax.nn.one_hot(targets * 0 + 3, 10)
+
+    network, dataset = plain_network(), some_digits()
+    (report,) = fit(
+        *(network, softmax_cross_entropy, sgd(0.0), dataset),
+        **{"batch_size": 330, "epochs": 1, "augment": blank, "statistics_steps": 1},
+    )
+    params, state = report.train_state.params, report.train_state.state
+    x = (np.full((1, 8, 8, 1), 5) - dataset.mean) / dataset.deviation
+    z = np.asarray(network.forward(params, state, x.astype(np.float32))[0][0], np.float64)
+    assert report.loss == pytest.approx(np.log(np.exp(z).sum()) - z[3], rel=1e-4)
+    assert report.accuracy == (z.argmax() == 3)
+    evaluate = make_evaluate(
+        network, softmax_cross_entropy, lambda inputs: standardize(inputs, dataset)
+    )
+    assert report.validation is not None
+    expected = evaluate(params, state, dataset.validation)
+    assert report.validation.loss == pytest.approx(expected.loss, rel=1e-6)
+    assert report.statistics is not None
+    assert report.statistics[0].activation_deviation == pytest.approx(0, abs=1e-6)
 
 
 def test_another_seed_gives_other_numbers(reference: bytes) -> None:

@@ -12,7 +12,7 @@ from jaxnn.losses import mean_squared_error, softmax_cross_entropy
 from jaxnn.network import serial
 from jaxnn.optimizers import sgd
 from jaxnn.training import Examples, init_train_state, make_chunk, make_step
-from jaxnn.training.step import example_keys, is_correct
+from jaxnn.training.step import augmented, example_keys, is_correct
 
 
 def some_examples(count: int, features: int = 5, classes: int = 3) -> Examples:
@@ -126,6 +126,21 @@ def test_what_a_layer_draws_follows_from_key_step_and_position_alone() -> None:
     assert not np.any(np.all(data(example_keys(jax.random.key(1), 7, 8)) == many, axis=-1))
 
 
+def test_augmentation_draws_by_key_step_and_position_and_not_what_layers_draw() -> None:
+    def drawn(seed: int, step: int, size: int) -> np.ndarray:
+        def draw(keys: Any, images: Any, targets: Any) -> Any:
+            return jax.random.key_data(keys), targets
+
+        batch = Examples(jnp.zeros((size, 4), jnp.uint8), jnp.zeros(size))
+        return np.asarray(augmented(draw, jax.random.key(seed), step, batch).inputs)
+
+    keys = drawn(0, 7, 8)
+    np.testing.assert_array_equal(drawn(0, 7, 3), keys[:3])
+    layers = jax.random.key_data(example_keys(jax.random.key(0), 7, 8))
+    seen = np.concatenate([keys, drawn(0, 8, 8), drawn(1, 7, 8), layers])
+    assert len(np.unique(seen, axis=0)) == 32
+
+
 def test_dropout_draws_anew_at_every_step_and_for_every_example() -> None:
     seen = []
 
@@ -171,6 +186,7 @@ def test_the_type_to_compute_in_does_not_change_that_of_the_parameters() -> None
     [
         ([[1.0, 3, 2], [5, 1, 1]], [1, 1], [True, False]),
         ([[1.0, 3, 2], [5, 1, 1]], [[0.0, 1, 0], [1, 0, 0]], [True, True]),
+        ([[1.0, 3, 2], [5, 1, 1]], [[0.4, 0.6, 0], [0.1, 0.7, 0.2]], [True, False]),
         ([[[1.0, 3], [5, 1]]], [[1, 1]], [[True, False]]),
     ],
 )

@@ -1,0 +1,139 @@
+"""Which examples a step sees, and how they get to the device: all at once, or streamed."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.data import Dataset, Split
+from jaxnn.training.step import Examples
+
+Item = TypeVar("Item")
+
+_STREAMED = 1 / 4
+"""Inputs larger than this part of the device's memory are streamed, unless told otherwise."""
+
+_WINDOW_BYTES = 32 << 20
+"""How much of the inputs is on its way at once: as much again is trained on meanwhile."""
+
+
+class Window(NamedTuple):
+    """Consecutive steps of one epoch, with the examples that they see on the device.
+
+    Attributes:
+        examples: these, and others maybe.
+        batches: (steps, batch_size) int32, which of the examples each step sees.
+        first: the step of ``batches[0]``, counted from the start of training.
+        end: the step after the last one; what ``batches`` holds after it is of no use.
+    """
+
+    examples: Examples
+    batches: jax.Array
+    first: int
+    end: int
+
+
+def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
+    """The number of full batches in the training split.
+
+    Raises:
+        ValueError: if there is not one.
+    """
+    examples = len(dataset.train.targets)
+    if not 1 <= batch_size <= examples:
+        raise ValueError(
+            f"batch_size must be between 1 and the {examples} training examples, got {batch_size}"
+        )
+    return examples // batch_size
+
+
+def epoch_batches(seed: int, epoch: int, examples: int, batch_size: int) -> np.ndarray:
+    """Which examples each step of an epoch sees, (steps, batch_size) int32."""
+    order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(examples)
+    steps = examples // batch_size
+    return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
+
+
+def is_large(split: Split) -> bool:
+    """Whether a split had better be streamed: its inputs would fill a quarter of the device."""
+    statistics = jax.devices()[0].memory_stats() or {}
+    memory = statistics.get("bytes_limit")
+    if memory is None and hasattr(os, "sysconf"):  # the device is the host
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return memory is not None and split.inputs.nbytes > _STREAMED * memory
+
+
+def resident(split: Split, seed: int, batch_size: int, begin: int, end: int) -> Iterator[Window]:
+    """Windows of whole epochs over examples that all lie on the device.
+
+    Args:
+        split: the examples.
+        seed: what the order of each epoch follows from.
+        batch_size: examples a step.
+        begin: a step in the first window.
+        end: the step after the last one.
+    """
+    examples = Examples(*map(jnp.asarray, split))
+    count = len(split.targets)
+    steps = count // batch_size
+    for epoch in range(begin // steps, end // steps):
+        batches = jnp.asarray(epoch_batches(seed, epoch, count, batch_size))
+        yield Window(examples, batches, epoch * steps, (epoch + 1) * steps)
+
+
+def streamed(
+    split: Split, seed: int, batch_size: int, begin: int, end: int, chunk_steps: int
+) -> Iterator[Window]:
+    """Windows of a part of an epoch, with nothing but their own examples, all of one shape.
+
+    The split's inputs may be larger than memory (``numpy.memmap``): each window's are read in the
+    order in which they are stored, in a thread, while the window before is trained on.
+
+    Args:
+        split: see ``resident``.
+        seed: see ``resident``.
+        batch_size: see ``resident``.
+        begin: see ``resident``.
+        end: see ``resident``.
+        chunk_steps: windows are cut at multiples of it, if it does not make them too large.
+    """
+    count = len(split.targets)
+    steps = count // batch_size
+    bytes_per_step = batch_size * max(1, split.inputs.nbytes // count)
+    size = max(1, min(_WINDOW_BYTES // bytes_per_step, steps))
+    if size > chunk_steps:
+        size -= size % chunk_steps
+
+    def windows() -> Iterator[Window]:
+        for epoch in range(begin // steps, end // steps):
+            batches = epoch_batches(seed, epoch, count, batch_size)
+            skipped = max(begin - epoch * steps, 0)
+            for first in range(skipped - skipped % size, steps, size):
+                # What is missing in an epoch's last window is its last step again.
+                rows = batches[np.minimum(np.arange(first, first + size), steps - 1)].reshape(-1)
+                order = np.argsort(rows, kind="stable")
+                places = np.empty(len(rows), np.int32)
+                places[order] = np.arange(len(rows), dtype=np.int32)
+                examples = Examples(*(jnp.asarray(part[rows[order]]) for part in split))
+                yield Window(
+                    examples,
+                    jnp.asarray(places.reshape(size, batch_size)),
+                    epoch * steps + first,
+                    epoch * steps + min(first + size, steps),
+                )
+
+    return ahead(windows())
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, each made in a thread while the one before is used."""
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, items, end)
+            yield item  # type: ignore[misc]
