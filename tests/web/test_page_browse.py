@@ -365,7 +365,7 @@ def test_predictions_follow_training(lab: Lab, visit: Visit) -> None:
     choose(page, {"outcome": "right"})
     grid(page)
     before = page.locator(".browse-count").inner_text()
-    page.evaluate("jaxnn.client.send({type: 'step'})")
+    until(page, lambda: page.evaluate("jaxnn.client.send({type: 'step'})"))
     until(page, lambda: predictions(address, "train")[0] == 1)
 
     def right() -> int:

@@ -195,8 +195,10 @@ class Browse {
     const { app, examples, choice } = this;
     this.#status();
     if (app.view !== "browse" || !this.arrived || app.status?.running) return;
+    const step = app.status?.step;
     if (!asksNetwork(choice)) await this.#ask(() => examples.predictWhatIsQuick());
     else if (examples.isStale(choice.split)) await this.#refresh();
+    if (app.status?.step !== step) await this.#keepUp(); // it has gone on meanwhile
   }
 
   /** Says how many images there are, and of which parameters the predictions are. */
@@ -350,7 +352,8 @@ class Browse {
   /** Zooms, so that what is at a point (the cursor, else the middle) stays there. */
   #zoom(factor, point = null) {
     if (!this.order.length) return;
-    if (!point && this.cursor !== null) {
+    const around = point === null && this.cursor !== null;
+    if (around) {
       const { left, top, width, height } = this.#rectangle(this.cursor);
       point = { x: left + width / 2, y: top + height / 2 };
     }
@@ -359,6 +362,7 @@ class Browse {
     // What is at the point now, in the view as it is seen, is to be there in the end too.
     const [dx, dy] = [x - this.width / 2, y - this.height / 2];
     this.#go({ x: this.view.x + dx / this.view.scale - dx / scale, y: this.view.y + dy / this.view.scale - dy / scale, scale });
+    if (around) this.#follow();
   }
 
   #pan(dx, dy) {

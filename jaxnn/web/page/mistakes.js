@@ -73,6 +73,7 @@ class Mistakes {
   async #ask() {
     if (this.asking) return;
     this.asking = true;
+    const step = this.app.status?.step;
     this.said.textContent = "The network looks at the examples …";
     try {
       await Promise.all([this.examples.loadTargets(), this.examples.predict(this.split)]);
@@ -84,6 +85,7 @@ class Mistakes {
     } finally {
       this.asking = false;
     }
+    if (this.app.status?.step !== step) this.#look(); // it has gone on meanwhile
   }
 
   /** Of which parameters the numbers are. */
