@@ -76,7 +76,7 @@ def test_step_epoch_start_pause_reset(config: str, lab: Lab, visit: Visit) -> No
 
 def test_network_moves_while_it_learns(lab: Lab, visit: Visit) -> None:
     needs_mnist()
-    page = visit(lab(MNIST, "seed=3"))
+    page = visit(lab(MNIST, "seed=3", "training.epochs=10000"))
     opened(page)
     page.evaluate(
         """() => {

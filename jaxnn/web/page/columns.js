@@ -51,7 +51,7 @@ export function columnsOf({ layers, dataset }) {
       width: maps ? layer.out_shape[1] : 1,
     };
     const what = maps
-      ? `${column.count} maps, ${column.height} × ${column.width}`
+      ? `${column.count}\u00a0maps, ${column.height}\u00a0×\u00a0${column.width}`
       : layer.name === "dense" ? null : `${column.count}`;
     column.names = [layer.name === "dense" ? `dense ${column.count}` : layer.name];
     if (what) column.detail = what;

@@ -10,13 +10,14 @@ const HEAD = 24; // above the columns: how many edges are drawn
  */
 export function layout(columns, width, height, { names }) {
   const small = width < 640;
+  const tight = width < 860;
   const middle = columns.length - 1;
-  const foot = small ? 76 : 58; // below: the columns' names
+  const foot = tight ? 76 : 60; // below: the columns' names
   const free = Math.max(height - HEAD - foot, 120);
   const side = small ? 8 : 18;
-  const outputs = (small ? 78 : middle > 4 ? 160 : 190) + Math.min(names, small ? 9 : 16) * 6;
-  const gap = small ? 34 : middle > 4 ? 50 : 84;
-  const imageWidth = clamp(width * (small ? 0.2 : 0.3 - 0.03 * middle), small ? 68 : 130, Math.min(250, free * 0.62));
+  const outputs = (small ? 78 : tight ? 116 : middle > 4 ? 160 : 190) + Math.min(names, small ? 9 : 16) * 6;
+  const gap = small ? 34 : middle > 4 ? (tight ? 38 : 50) : tight ? 60 : 84;
+  const imageWidth = clamp(width * (small ? 0.2 : 0.3 - 0.03 * middle), small ? 68 : tight ? 100 : 130, Math.min(250, free * 0.62));
 
   // What has a width of its own; the rest is shared by the others, maps with twice as much.
   const single = (column) => column.kind === "units" && column.count <= free / 13;

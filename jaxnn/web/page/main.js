@@ -85,6 +85,7 @@ const fits = ({ arrays }) =>
 
 function show(trace) {
   if (!fits(trace)) return;
+  app.notice(null);
   app.trace = trace;
   app.emit("trace", trace);
 }
@@ -92,6 +93,7 @@ function show(trace) {
 /** While the network is in sight, one snapshot is asked for after the last one has been drawn. */
 const inSight = () => ["network", "draw"].includes(app.view) && !document.hidden;
 let asked = false;
+let lost = false;
 function ready() {
   if (asked || !inSight()) return;
   asked = app.client.send({ type: "ready" });
@@ -122,8 +124,12 @@ function seen(snapshot) {
   });
 }
 
-function connected(yes) {
+async function connected(yes) {
   asked = false;
+  // Another lab may answer at the same address now.
+  const again = yes && lost;
+  lost = !yes;
+  if (again) await getJSON("/api/lab").then(setLab, (error) => app.notice(error.message));
   app.notice(yes ? null : "The lab does not answer. It may have been stopped in its terminal.");
   app.emit("connected", yes);
   if (!yes) return;

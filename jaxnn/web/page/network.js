@@ -54,7 +54,7 @@ export function mount(element, app) {
     steps = stepsOf(app.lab, view.columns);
     [hover, pin, view.step] = [null, null, null];
     Object.assign(view, { values: [], limits: [], edges: [], known: [] });
-    ui.verdict.replaceChildren();
+    ui.verdict.replaceChildren(h("span", { class: "quiet" }, "compiling the network …"));
     showCard();
     ui.index.max = app.lab.dataset.splits[ui.split.value] - 1;
     buildSteps();
@@ -116,8 +116,9 @@ export function mount(element, app) {
   function focusOf(at) {
     if (!at || !app.trace) return null;
     if (at.gap !== undefined) {
-      return { edges: [at], units: [{ column: at.gap - 1, unit: at.from }, { column: at.gap, unit: at.to }].filter(
-        ({ column, unit }) => column || view.columns[1].links === "dense" || unit < 0) };
+      const ends = [{ column: at.gap - 1, unit: at.from }, { column: at.gap, unit: at.to }];
+      const channel = view.columns[at.gap - 1].kind === "image" && view.columns[at.gap].links === "conv";
+      return { edges: [at], units: channel ? ends.slice(1) : ends };
     }
     const { column: k, unit } = at;
     const what = view.backward ? "gradient" : signals;
