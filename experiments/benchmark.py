@@ -28,8 +28,8 @@ from peers import convolutional, jax_grad, jax_grad_conv, numpy_book
 from peers.problem import Epoch, Problem, Weights
 
 from jaxnn import cli
-from jaxnn.config import build, parse_config
-from jaxnn.data import Dataset, Split, mnist
+from jaxnn.config import build, load_config, parse_config
+from jaxnn.data import Dataset, Split, mnist, standardize
 from jaxnn.errors import JaxnnError
 from jaxnn.layers import (
     Layer,
@@ -51,6 +51,7 @@ from jaxnn.training import (
     fit,
     init_train_state,
     make_chunk,
+    make_evaluate,
 )
 
 Peers = dict[str, Callable[[Problem], Epoch]]
@@ -283,6 +284,75 @@ def conv(pairs: int) -> Iterator[Row]:
             yield _row("conv", case, name, times)
 
 
+def fast(pairs: int) -> Iterator[Row]:
+    """The training of configs/mnist_99_fast.yaml and the same in PyTorch, a seed a pair.
+
+    The row has the test accuracies, too.
+    """
+    _torch()
+    from peers import pytorch_fast
+
+    path = Path(__file__).parent.parent / "configs" / "mnist_99_fast.yaml"
+    config, dataset, network, loss, optimizer = build(load_config(path))
+    batch_size = config.training.batch_size
+    muon = config.optimizer.arguments
+    schedule = muon["learning_rate"].build("")
+    steps = len(dataset.train.targets) // batch_size
+    run_peer = pytorch_fast.eager(
+        pytorch_fast.Recipe(
+            *dataset.train,
+            dataset.test.inputs,
+            float(dataset.mean),
+            float(dataset.deviation),
+            np.array(schedule(jnp.arange(steps))),
+            muon["momentum"],
+            muon["steps"],
+            config.loss.arguments["label_smoothing"],
+        )
+    )
+
+    def prepare(inputs: jax.Array) -> jax.Array:
+        return standardize(inputs, dataset, jnp.float32)
+
+    chunk = make_chunk(network, loss, optimizer, prepare)
+    evaluate = make_evaluate(network, loss, prepare)
+    examples = Examples(*map(jnp.asarray, dataset.train))
+
+    def start(seed: int) -> tuple[TrainState, jax.Array]:
+        batches = epoch_batches(seed, 0, len(dataset.train.targets), batch_size)
+        return init_train_state(network, optimizer, dataset.in_shape, seed), batches
+
+    def run_ours(seed: int, steps: int) -> tuple[float, TrainState]:
+        state, batches = jax.block_until_ready(start(seed))
+        started = time.perf_counter()
+        state, totals = chunk(state, examples, batches, 0, steps)
+        float(totals.loss)
+        return time.perf_counter() - started, state
+
+    # A few steps show that it is the same training; later, rounding leads them apart.
+    few = 5
+    state, batches = start(0)
+    weights = _leaves(network, state)
+    after = _leaves(network, run_ours(0, few)[1])
+    trained = [weights, after, run_peer(weights, np.array(batches[:few]))[1]]
+    _check_same(
+        "fast: PyTorch", *([(p["weight"],) * 2 for p in w if "weight" in p] for w in trained)
+    )
+
+    times, accuracies = [], []
+    for seed in range(pairs):
+        seconds, state = run_ours(seed, steps)
+        found = evaluate(state.params, state.state, dataset.test).accuracy
+        state, batches = start(seed)
+        peer_seconds, _, classes = run_peer(_leaves(network, state), np.array(batches))
+        times.append((seconds, peer_seconds))
+        accuracies.append((found, float((classes == dataset.test.targets).mean())))
+    ours_accuracies, peer_accuracies = zip(*accuracies, strict=True)
+    case = f"{statistics.mean(ours_accuracies):.2%}, peer {statistics.mean(peer_accuracies):.2%}"
+    more = {"ours_accuracies": ours_accuracies, "peer_accuracies": peer_accuracies}
+    yield _row("fast", case, "PyTorch, channels last", times) | more
+
+
 def _leaves(network: Layer, state: TrainState) -> convolutional.Weights:
     params = [at_path(state.params, path) for path, layer in walk(network) if not layer.layers]
     return [{name: np.array(value) for name, value in p.items()} for p in params if p]
@@ -305,7 +375,14 @@ def _ours_convolutional(problem: convolutional.Problem, network: Layer) -> convo
     return run
 
 
-BENCHMARKS = {"conv": conv, "lab": lab, "mlp": mlp, "observe": observe, "stream": stream}
+BENCHMARKS = {
+    "conv": conv,
+    "fast": fast,
+    "lab": lab,
+    "mlp": mlp,
+    "observe": observe,
+    "stream": stream,
+}
 
 
 def _problem(

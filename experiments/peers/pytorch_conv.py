@@ -27,11 +27,7 @@ def eager(problem: Problem) -> Run:
             torch.cuda.synchronize()
 
     def run() -> tuple[float, Weights]:
-        with torch.no_grad():
-            for module, weights in zip(modules, problem.weights, strict=True):
-                for name, value in weights.items():
-                    target = module.bias if name == "bias" else module.weight
-                    target.copy_(_turned(torch.from_numpy(value)))
+        set_weights(modules, problem.weights)
         optimizer = torch.optim.SGD(
             network.parameters(), problem.learning_rate, problem.momentum, fused=True
         )
@@ -43,32 +39,34 @@ def eager(problem: Problem) -> Run:
             optimizer.step()
         synchronize()
         seconds = time.perf_counter() - started
-        found = []
-        for module, weights in zip(modules, problem.weights, strict=True):
-            values = {
-                name: (module.bias if name == "bias" else module.weight).detach().cpu()
-                for name in weights
-            }
-            found.append({name: _turned_back(value).numpy() for name, value in values.items()})
-        return seconds, found
+        return seconds, get_weights(modules, problem.weights)
 
     return run
 
 
-def _turned(weight: torch.Tensor) -> torch.Tensor:
-    """From (height, width, in, out) and (in, out) to PyTorch's order."""
-    return (
-        weight.permute(3, 2, 0, 1) if weight.ndim == 4 else weight.T if weight.ndim == 2 else weight
-    )
+@torch.no_grad()
+def set_weights(modules: list[Any], weights: Weights) -> None:
+    """Gives modules their weights, from (height, width, in, out) and (in, out)."""
+    orders = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+    for module, values in zip(modules, weights, strict=True):
+        for name, value in values.items():
+            target = module.bias if name == "bias" else module.weight
+            target.copy_(torch.from_numpy(value).permute(orders[value.ndim]))
 
 
-def _turned_back(weight: torch.Tensor) -> torch.Tensor:
-    return (
-        weight.permute(2, 3, 1, 0) if weight.ndim == 4 else weight.T if weight.ndim == 2 else weight
-    )
+def get_weights(modules: list[Any], like: Weights) -> Weights:
+    """The reverse, a copy; the names are those of ``like``."""
+    orders = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
+    found = []
+    for module, values in zip(modules, like, strict=True):
+        targets = {n: module.bias if n == "bias" else module.weight for n in values}
+        found.append(
+            {n: t.detach().cpu().permute(orders[t.ndim]).numpy().copy() for n, t in targets.items()}
+        )
+    return found
 
 
-class _Flatten(nn.Module):
+class Flatten(nn.Module):
     """Row-major with the channels last: a view."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -118,7 +116,7 @@ def _network(problem: Problem) -> nn.Module:
         plain: dict[str, Any] = {
             "relu": nn.ReLU,
             "pool": lambda: nn.MaxPool2d(2),
-            "flatten": _Flatten,
+            "flatten": Flatten,
             "dropout": nn.Dropout,
             "mean": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
         }
