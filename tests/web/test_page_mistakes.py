@@ -191,7 +191,7 @@ def test_the_keyboard_walks_the_matrix(lab: Lab, visit: Visit) -> None:
 
 
 def test_it_follows_training(lab: Lab, visit: Visit) -> None:
-    address = lab(DIGITS, "seed=1")
+    address = lab(DIGITS, "seed=1", "training.epochs=20000")
     page = visit(address, "mistakes")
     expect(page.locator(".mistakes-said")).to_have_text("predictions of step 0")
     targets = digits().test.targets

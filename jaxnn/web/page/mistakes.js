@@ -154,7 +154,7 @@ class Mistakes {
           const cell = h("button", {
             type: "button",
             tabindex: i === 0 && j === 0 ? "0" : "-1",
-            class: i === j ? "right" : n ? "wrong" : "none",
+            class: !n ? "none" : i === j ? "right" : "wrong",
             "aria-label": `${classes[i]} predicted as ${classes[j]}: ${integer(n)}`,
             title: `${classes[i]} predicted as ${classes[j]}: ${integer(n)} of ${integer(support[i])}`,
             data: { class: i, predicted: j, count: n },
