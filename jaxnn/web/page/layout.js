@@ -12,10 +12,10 @@ export function layout(columns, width, height, { names }) {
   const small = width < 640;
   const tight = width < 860;
   const middle = columns.length - 1;
-  const foot = tight ? 76 : 60; // below: the columns' names
+  const foot = tight ? (middle > 4 ? 96 : 76) : 60; // below: the columns' names
   const free = Math.max(height - HEAD - foot, 120);
   const side = small ? 8 : 18;
-  const outputs = (small ? 78 : tight ? 116 : middle > 4 ? 160 : 190) + Math.min(names, small ? 9 : 16) * 6;
+  const outputs = (small ? 92 : tight ? 116 : middle > 4 ? 160 : 190) + Math.min(names, small ? 9 : 16) * 6;
   const gap = small ? 34 : middle > 4 ? (tight ? 38 : 50) : tight ? 60 : 84;
   const imageWidth = clamp(width * (small ? 0.2 : 0.3 - 0.03 * middle), small ? 68 : tight ? 100 : 130, Math.min(250, free * 0.62));
 
