@@ -9,6 +9,7 @@ A ratio is the peer's time over ours, the median over the pairs: above 1, jaxnn 
 import argparse
 import json
 import math
+import multiprocessing
 import os
 import platform
 import statistics
@@ -17,9 +18,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -253,18 +255,8 @@ def conv(pairs: int) -> Iterator[Row]:
         "PyTorch, channels last": pytorch_conv.eager,
         "jax.grad, in a loop": jax_grad_conv.one_program,
     }
-    random = np.random.default_rng(0)
     for case, (network, in_shape, layers) in CONVOLUTIONAL.items():
-        state = init_train_state(network, sgd(0.0), in_shape, seed=0)
-        problem = convolutional.Problem(
-            layers,
-            random.standard_normal((128, *in_shape), np.float32),
-            random.integers(0, 10, 128, np.int32),
-            _leaves(network, state),
-            steps=2,
-            learning_rate=1e-3,
-            momentum=0.9,
-        )
+        problem = _convolutional_problem(network, in_shape, layers)
         run_ours = _ours_convolutional(problem, network)
         _, expected = run_ours()
         for name, peer in peers.items():
@@ -282,6 +274,116 @@ def conv(pairs: int) -> Iterator[Row]:
             times = [(run_ours()[0], run_peer()[0]) for _ in range(1 if slow else pairs)]
             times = [(a / problem.steps, b / problem.steps) for a, b in times]
             yield _row("conv", case, name, times)
+
+
+def products(pairs: int) -> Iterator[Row]:
+    """The three products of the networks' convolutions, each alone and outside any loop."""
+    _torch()
+    from peers import pytorch_conv
+
+    random = np.random.default_rng(0)
+    for case, (size, channels, units, stride, padding) in CONVOLUTIONS.items():
+        x = random.standard_normal((128, size, size, channels), np.float32)
+        layer = conv2d(units, stride=stride, padding=padding, bias=False)
+        params, _, out = layer.init(jax.random.key(0), x.shape[1:])
+        dy = random.standard_normal((128, *out), np.float32)
+        ours = _products(layer, params, x, dy)
+        arguments = x, np.array(params["weight"]), dy, stride, padding
+        peers = {
+            "XLA's convolution": jax_grad_conv.products(*arguments),
+            "PyTorch, channels last": pytorch_conv.products(*arguments),
+        }
+        for peer, theirs in peers.items():
+            for product, run in theirs.items():
+                np.testing.assert_allclose(ours[product](), run(), rtol=1e-3, atol=1e-2)
+                times = [(_seconds(ours[product]), _seconds(run)) for _ in range(pairs)]
+                yield _row("products", f"{case}: {product}", peer, times)
+
+
+CONVOLUTIONS: dict[str, tuple[int, int, int, int, Literal["SAME", "VALID"] | int]] = {
+    "A, 1 to 32": (28, 1, 32, 1, "VALID"),
+    "A, 32 to 64": (26, 32, 64, 1, "VALID"),
+    "B, 3 to 32": (32, 3, 32, 1, "SAME"),
+    "B, 32 to 64": (16, 32, 64, 1, "SAME"),
+    "B, 64 to 128": (8, 64, 128, 1, "SAME"),
+    "C, 16 to 16": (32, 16, 16, 1, "SAME"),
+    "C, 16 to 32, stride 2": (32, 16, 32, 2, 1),
+    "C, 32 to 32": (16, 32, 32, 1, "SAME"),
+    "C, 64 to 64": (8, 64, 64, 1, "SAME"),
+}
+"""Size of the image, channels, units, stride and padding; all kernels are 3 × 3."""
+
+
+def _products(
+    layer: Layer, params: Any, x: np.ndarray, dy: np.ndarray
+) -> dict[str, Callable[[], Any]]:
+    # Of what backward returns, a program computes only what it is asked for.
+    @jax.jit
+    def forward(x: jax.Array) -> jax.Array:
+        return layer.forward(params, (), x)[0]
+
+    @jax.jit
+    def input_gradient(x: jax.Array, dy: jax.Array) -> Any:
+        return layer.backward(params, layer.forward(params, (), x)[2], dy)[0]
+
+    @jax.jit
+    def weight_gradient(x: jax.Array, dy: jax.Array) -> Any:
+        return layer.backward(params, layer.forward(params, (), x)[2], dy)[1]["weight"]
+
+    images, gradient = jnp.asarray(x), jnp.asarray(dy)
+    return {
+        "forward": lambda: forward(images).block_until_ready(),
+        "dx": lambda: input_gradient(images, gradient).block_until_ready(),
+        "dW": lambda: weight_gradient(images, gradient).block_until_ready(),
+    }
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    for _ in range(5):
+        run()
+    return (time.perf_counter() - started) / 5
+
+
+def memory(pairs: int) -> Iterator[Row]:
+    """The most memory that a process holds while it trains the networks, libraries and all."""
+    _torch()
+    for case in CONVOLUTIONAL:
+        for who in ("jaxnn", "PyTorch, channels last"):
+            spawn = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+                value = pool.submit(_peak_memory, case, who).result()
+            yield {"benchmark": "memory", "case": f"{case}: {who}", "unit": "MiB", "value": value}
+
+
+def _peak_memory(case: str, who: str) -> float:
+    """In MiB, after a warm-up, so that compilation does not count; Linux only."""
+    from peers import pytorch_conv
+
+    network, in_shape, layers = CONVOLUTIONAL[case]
+    problem = _convolutional_problem(network, in_shape, layers)
+    run = _ours_convolutional(problem, network) if who == "jaxnn" else pytorch_conv.eager(problem)
+    run()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    run()
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def _convolutional_problem(
+    network: Layer, in_shape: tuple[int, int, int], layers: tuple[convolutional.Spec, ...]
+) -> convolutional.Problem:
+    random = np.random.default_rng(0)
+    state = init_train_state(network, sgd(0.0), in_shape, seed=0)
+    return convolutional.Problem(
+        layers,
+        random.standard_normal((128, *in_shape), np.float32),
+        random.integers(0, 10, 128, np.int32),
+        _leaves(network, state),
+        steps=5,
+        learning_rate=1e-3,
+        momentum=0.9,
+    )
 
 
 def fast(pairs: int) -> Iterator[Row]:
@@ -320,7 +422,7 @@ def fast(pairs: int) -> Iterator[Row]:
 
     def start(seed: int) -> tuple[TrainState, jax.Array]:
         batches = epoch_batches(seed, 0, len(dataset.train.targets), batch_size)
-        return init_train_state(network, optimizer, dataset.in_shape, seed), batches
+        return init_train_state(network, optimizer, dataset.in_shape, seed), jnp.asarray(batches)
 
     def run_ours(seed: int, steps: int) -> tuple[float, TrainState]:
         state, batches = jax.block_until_ready(start(seed))
@@ -375,12 +477,26 @@ def _ours_convolutional(problem: convolutional.Problem, network: Layer) -> convo
     return run
 
 
+def browse(pairs: int) -> Iterator[Row]:
+    """70,000 images in the lab's page, by the browser's clock; there is no peer."""
+    try:
+        from peers import browser
+    except ModuleNotFoundError as error:
+        raise JaxnnError(
+            f"the benchmark needs {error.name}: install the extra, pip install '.[test]'"
+        ) from error
+    yield from browser.figures(max(3, pairs // 3))
+
+
 BENCHMARKS = {
+    "browse": browse,
     "conv": conv,
     "fast": fast,
     "lab": lab,
+    "memory": memory,
     "mlp": mlp,
     "observe": observe,
+    "products": products,
     "stream": stream,
 }
 
@@ -501,13 +617,16 @@ def main() -> None:
         f"{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}, "
         f"JAX {jax.__version__}, medians of {arguments.pairs} pairs or a third of it"
     )
-    print(f"{'case':<28}{'peer':<24}{'ours s':>9}{'peer s':>9}{'ratio':>8}")
+    print(f"{'case':<32}{'peer':<24}{'ours s':>9}{'peer s':>9}{'ratio':>8}")
     rows = []
     for row in BENCHMARKS[arguments.name](arguments.pairs):
         rows.append(row)
+        if "value" in row:
+            print(f"{row['case']:<44}{row['unit']:<12}{row['value']:>9.3g}", flush=True)
+            continue
         print(
-            f"{row['case']:<28}{row['peer']:<24}{row['ours_seconds']:>9.3f}"
-            f"{row['peer_seconds']:>9.3f}{row['ratio']:>8.2f}",
+            f"{row['case']:<32}{row['peer']:<24}{row['ours_seconds']:>9.4f}"
+            f"{row['peer_seconds']:>9.4f}{row['ratio']:>8.2f}",
             flush=True,
         )
     if arguments.json:

@@ -1,7 +1,7 @@
 """Convolutional networks as a JAX user writes them: ``lax`` operations, ``jax.value_and_grad``."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -115,3 +115,31 @@ def _block(params: Params, x: Array, units: int, stride: int) -> Array:
 def _norm_of_conv(params: Params, x: Array, stride: int) -> Array:
     y = _conv(next(params), x, [(1, 1)] * 2, stride)
     return _norm(next(params), y)
+
+
+def products(
+    x: np.ndarray, weight: np.ndarray, dy: np.ndarray, stride: int, padding: Any
+) -> dict[str, Callable[[], Any]]:
+    """``lax``'s convolution and its two gradients by autodiff, each a program of its own."""
+    pads = padding if isinstance(padding, str) else [(padding, padding)] * 2
+
+    def convolve(x: Array, weight: Array) -> Array:
+        return lax.conv_general_dilated(
+            x, weight, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    @jax.jit
+    def dx(x: Array, weight: Array, dy: Array) -> Any:
+        return jax.vjp(lambda x: convolve(x, weight), x)[1](dy)[0]
+
+    @jax.jit
+    def dw(x: Array, weight: Array, dy: Array) -> Any:
+        return jax.vjp(lambda weight: convolve(x, weight), weight)[1](dy)[0]
+
+    forward = jax.jit(convolve)
+    a, b, c = map(jnp.asarray, (x, weight, dy))
+    return {
+        "forward": lambda: forward(a, b).block_until_ready(),
+        "dx": lambda: dx(a, b, c).block_until_ready(),
+        "dW": lambda: dw(a, b, c).block_until_ready(),
+    }

@@ -1,9 +1,11 @@
 """Convolutional networks in PyTorch, in the channels-last layout that suits oneDNN and cuDNN."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 import torch
 from torch import nn
 
@@ -123,3 +125,33 @@ def _network(problem: Problem) -> nn.Module:
         return plain[name](*arguments)
 
     return nn.Sequential(*[module(spec) for spec in problem.layers])
+
+
+def products(
+    x: np.ndarray, weight: np.ndarray, dy: np.ndarray, stride: int, padding: Any
+) -> dict[str, Callable[[], Any]]:
+    """oneDNN's convolution and its two gradients."""
+    around = {"VALID": 0, "SAME": 1}.get(padding, padding)
+
+    def channels_last(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).permute(0, 3, 1, 2)
+
+    images, gradient = channels_last(x), channels_last(dy)
+    kernel = torch.from_numpy(weight).permute(3, 2, 0, 1)
+    kernel = kernel.contiguous(memory_format=torch.channels_last)
+
+    def backward(dx: bool) -> torch.Tensor:
+        pair = [around, around]
+        found = torch.ops.aten.convolution_backward(
+            *(gradient, images, kernel, None, [stride] * 2, pair, [1, 1], False, [0, 0], 1),
+            [dx, not dx, False],
+        )
+        return found[0].permute(0, 2, 3, 1) if dx else found[1].permute(2, 3, 1, 0)
+
+    return {
+        "forward": lambda: nn.functional.conv2d(
+            images, kernel, stride=stride, padding=around
+        ).permute(0, 2, 3, 1),
+        "dx": lambda: backward(True),
+        "dW": lambda: backward(False),
+    }
