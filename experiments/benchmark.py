@@ -181,11 +181,14 @@ def stream(pairs: int) -> Iterator[Row]:
     Fully connected networks take the least time for an image: none is harder to keep supplied.
     """
     random = np.random.default_rng(0)
-    for shape, units, batch_size in (((28, 28, 1), 128, 64), ((32, 32, 3), 256, 128)):
+    for count, shape, units, batch_size in (
+        (60000, (28, 28, 1), 128, 64),
+        (20000, (32, 32, 3), 256, 128),
+    ):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "inputs.npy"
-            np.save(path, random.integers(0, 256, (60000, *shape), np.uint8))
-            train = Split(np.load(path, mmap_mode="r"), random.integers(0, 10, 60000, np.int32))
+            np.save(path, random.integers(0, 256, (count, *shape), np.uint8))
+            train = Split(np.load(path, mmap_mode="r"), random.integers(0, 10, count, np.int32))
             yield from _streamed(train, units, batch_size, pairs)
 
 

@@ -597,7 +597,7 @@ class Session:
 
     def _send_snapshots(self) -> None:
         """Computes what ready clients watch, once for all who watch the same."""
-        started = time.monotonic()
+        started, compiled = time.monotonic(), self._looked
         if self._until is not None and started < self._snapshot_due:
             return
         made: dict[str, bytes] = {}
@@ -611,7 +611,7 @@ class Session:
             mailbox.ready = False
             mailbox.shown = (self._version, mailbox.example)
             mailbox.put("snapshot", made[key])
-        if made:
+        if made and compiled:  # else most of the time was the compiler's
             ended = time.monotonic()
             self._snapshot_due = ended + (ended - started) * (1 / SNAPSHOT_SHARE - 1)
 

@@ -407,6 +407,19 @@ def test_a_snapshot_is_for_those_who_are_ready(start: Start) -> None:
     assert not [m for m in looking.take() if isinstance(m, bytes)]
 
 
+def test_compiling_the_first_snapshot_delays_no_other(start: Start) -> None:
+    session = start()
+    mailbox = client(session)
+    do(session, session.watch, mailbox, Stored(split="test", index=7))
+    do(session, session.ready, mailbox)
+    session.call(lambda: None).result(60)
+    assert session.call(lambda: session._snapshot_due).result(60) == 0
+    do(session, session.step)
+    do(session, session.ready, mailbox)
+    session.call(lambda: None).result(60)
+    assert session.call(lambda: session._snapshot_due).result(60) > 0
+
+
 def test_an_example_that_is_not_there_cannot_be_watched(start: Start) -> None:
     session = start()
     mailbox = client(session)
