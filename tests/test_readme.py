@@ -74,7 +74,7 @@ def test_it_lists_the_whole_interface() -> None:
     assert set(jaxnn.__all__) <= listed
     for name in listed - {"jaxnn", "vmap"}:
         places = (jaxnn, jaxnn.optimizers, jaxnn.schedules, jaxnn.initializers, jaxnn.data)
-        modules = (*places, jaxnn.training)
+        modules = (*places, jaxnn.training, jaxnn.models, jaxnn.data.augmentation)
         known = any(hasattr(module, name) for module in modules)
         assert known or name in {"config", "experiment", "runs", "train", "resume"}, name
 

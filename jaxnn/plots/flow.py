@@ -234,8 +234,10 @@ def _strips(
         if kind in PASSING:
             continue
         if strips and "weight_norm" not in values:
-            before, _ = strips.pop()
+            before, earlier = strips.pop()
             name = f"{before}, {kind}"
+            if "inactive" in earlier:  # of a relu that pooling follows, for one
+                values = {"inactive": earlier["inactive"], **values}
         strips.append((name, values))
     return strips or list(layers.items())
 

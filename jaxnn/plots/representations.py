@@ -1,6 +1,7 @@
 """What a network makes of examples: how the classes come apart, layer by layer."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,9 @@ _COLORS = (
     "#117733", "#cc6677", "#999933", "#555555", "#aa4499",
 )  # fmt: skip
 """Mostly Tol's "muted", which the color-blind tell apart; https://sronpersonalpages.nl/~pault/."""
+
+_LETTERS = 32
+"""Of a title, on a third of the width."""
 
 _MARKERS = "os^Dv<P>X*"
 
@@ -117,7 +121,8 @@ def representation_maps(
     grid = picture.subplots(down, across, squeeze=False)
     for axes, (name, values) in zip(grid.flat, representations.items(), strict=False):
         _draw(axes, principal_components(values), targets, classes)
-        title(axes, f"{name}: {math.prod(values.shape[1:]):,} values")
+        text = f"{name}: {math.prod(values.shape[1:]):,} values"
+        title(axes, textwrap.fill(text, _LETTERS * 3 // max(across, 2)))
     for axes in grid.flat[count:]:
         axes.set_visible(False)
     if heading:

@@ -37,5 +37,6 @@ def weight_images(
         if units == len(chosen)
         else f"the {len(chosen)} strongest of {units} units"
     )
-    title(axes, f"{heading}, an image for each unit ({count})")
+    colors = "" if channels == 1 else "; red, green and blue side by side"
+    title(axes, f"{heading}, an image for each unit ({count}{colors})")
     return picture

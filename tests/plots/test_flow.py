@@ -112,6 +112,24 @@ def test_strips_show_mean_and_deviation_of_what_leaves_a_layer(layers: int, kind
     assert len({band.get_ylim() for band in bands[:-1]}) == 1
 
 
+def test_the_share_of_a_relu_is_shown_although_pooling_follows() -> None:
+    metrics = reports(3)
+    for report in metrics:
+        for name in [n for n in report.get("statistics", {}) if n.endswith("relu")]:
+            rows = report["statistics"]
+            pooled = {key: value for key, value in rows[name].items() if key != "inactive"}
+            report["statistics"] = {}
+            for other, values in rows.items():
+                report["statistics"][other] = values
+                if other == name:
+                    report["statistics"][name.replace("relu", "max_pool")] = pooled
+    picture = activation_flow(metrics)
+    band, share = picture.axes[:2]
+    assert band.get_ylabel() == "1 dense, relu, max_pool"
+    expected = [r["statistics"]["2 relu"]["inactive"] for r in metrics if "statistics" in r]
+    np.testing.assert_array_equal(share.lines[-1].get_ydata(), expected)
+
+
 def test_a_network_without_such_units_has_one_column() -> None:
     picture = activation_flow(reports(1))
     assert len(picture.axes) == 1

@@ -95,3 +95,14 @@ def test_no_two_of_many_classes_look_the_same() -> None:
         if isinstance(cloud, PathCollection)
     }
     assert len(looks) == 60
+
+
+def test_a_long_name_does_not_reach_into_the_next_picture() -> None:
+    name = "0 conv2d, max_pool, batch_norm, relu"
+    values = np.random.default_rng(0).normal(size=(9, 3))
+    layout = {f"{i}{name}": values for i in range(3)}
+    picture = representation_maps(layout, np.arange(9) % 2, ["a", "b"])
+    picture.draw_without_rendering()
+    for axes, other in zip(picture.axes, picture.axes[1:], strict=False):
+        drawn = axes._left_title.get_window_extent()  # type: ignore[attr-defined]
+        assert drawn.x1 < other._left_title.get_window_extent().x0  # type: ignore[attr-defined]

@@ -75,7 +75,10 @@ def test_of_many_units_the_strongest_are_drawn_in_their_order() -> None:
 
 def test_channels_stand_side_by_side() -> None:
     weight = np.random.default_rng(0).normal(size=(2 * 2 * 3, 4))
-    (image, *_) = weight_images(weight, (2, 2, 3)).axes[0].images
+    axes = weight_images(weight, (2, 2, 3), heading="Kernels").axes[0]
+    (image, *_) = axes.images
+    title = "Kernels, an image for each unit (4 units; red, green and blue side by side)"
+    assert axes.get_title("left") == title
     unit = weight[:, 0].reshape(2, 2, 3)
     expected = np.concatenate([unit[..., c] for c in range(3)], axis=1)
     np.testing.assert_array_equal(image.get_array(), expected)
