@@ -7,6 +7,7 @@ take fewer multiplications (Lavin & Gray 2016, https://arxiv.org/abs/1509.09308)
 ``experiments/benchmark.py conv`` measures whole training steps with them.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -109,9 +110,11 @@ def conv2d(
 
 def _forward(x: Array, weight: Array, window: Window) -> Array:
     """x ⋆ W, (batch, out_height, out_width, units)."""
-    on_cpu = (
-        _forward_winograd if _suits_winograd(weight.shape, x.shape, window) else _forward_patches
-    )
+    on_cpu = _forward_patches
+    if _suits_direct(weight.shape, x.shape):
+        on_cpu = _forward_direct
+    elif _suits_winograd(weight.shape, x.shape, window):
+        on_cpu = _forward_winograd
     return _choose(on_cpu, _forward_lax, window, x, weight)
 
 
@@ -132,8 +135,11 @@ def _input_gradient(dy: Array, weight: Array, x_shape: Shape, window: Window) ->
 
 def _weight_gradient(x: Array, dy: Array, weight_shape: Shape, window: Window) -> Array:
     """dW, of the shape of W."""
-    suits = _suits_winograd(weight_shape, x.shape, window)
-    product = _weight_gradient_winograd if suits else _weight_gradient_patches
+    product = _weight_gradient_patches
+    if _suits_direct(weight_shape, x.shape):
+        product = _weight_gradient_direct
+    elif _suits_winograd(weight_shape, x.shape, window):
+        product = _weight_gradient_winograd
 
     def on_cpu(x: Array, dy: Array, window: Window) -> Array:
         return product(x, dy, weight_shape, window)
@@ -230,52 +236,99 @@ def _weight_gradient_lax(x: Array, dy: Array, weight_shape: Shape, window: Windo
 
 def _forward_patches(x: Array, weight: Array, window: Window) -> Array:
     """y = P W: the patches' matrix P has a row for each position of the kernel in an image."""
-    kernel = _grouped(weight, x.shape[3])
 
-    def product(x: Array) -> Array:
-        return jnp.einsum("nhwkgc,kcgu->nhwgu", _patches(x, window, kernel), kernel)
+    def product(x: Array, weight: Array) -> Array:
+        y = _patches(x, window) @ weight.reshape(-1, weight.shape[3])
+        return y.reshape(len(x), *out, -1)
 
-    y = _map_blocks(product, (x,), window.out(x.shape[1:]))
-    return y.reshape(*y.shape[:3], -1)
+    out = window.out(x.shape[1:])
+    each = _each_group(product, x.shape[3] // weight.shape[2])
+    return _map_blocks(lambda x: each(x, weight), (x,), out)
 
 
 def _input_gradient_patches(dy: Array, weight: Array, x_shape: Shape, window: Window) -> Array:
     """dP = dy Wᵀ, and each element of a patch is added to where it was taken from."""
-    kernel = _grouped(weight, x_shape[3])
 
-    def product(dy: Array) -> Array:
-        dy = dy.reshape(*dy.shape[:3], kernel.shape[2], -1)
-        patches = jnp.einsum("nhwgu,kcgu->nhwkgc", dy, kernel)
-        patches = patches.reshape(*patches.shape[:4], -1)
-        views = [patches[:, :, :, place] for place in range(len(kernel))]
+    def product(dy: Array, weight: Array) -> Array:
+        *places, channels, units = weight.shape
+        patches = dy.reshape(-1, units) @ weight.reshape(-1, units).T
+        patches = patches.reshape(*dy.shape[:3], -1)
+        views = jnp.split(patches, math.prod(places), -1)
         return window.unview(views, x_shape[1:])
 
-    return _map_blocks(product, (dy,), window.out(x_shape[1:]))
+    each = _each_group(product, x_shape[3] // weight.shape[2])
+    return _map_blocks(lambda dy: each(dy, weight), (dy,), window.out(x_shape[1:]))
 
 
 def _weight_gradient_patches(x: Array, dy: Array, weight_shape: Shape, window: Window) -> Array:
     """dW = Pᵀ dy, summed over the blocks."""
-    kernel = _grouped(jnp.zeros(weight_shape), x.shape[3])
+    kh, kw, channels, units = weight_shape
 
     def product(x: Array, dy: Array) -> Array:
-        dy = dy.reshape(*dy.shape[:3], kernel.shape[2], -1)
-        return jnp.einsum("nhwkgc,nhwgu->kcgu", _patches(x, window, kernel), dy)
+        d_weight = _patches(x, window).T @ dy.reshape(-1, dy.shape[3])
+        return d_weight.reshape(kh, kw, channels, -1)
 
-    return _sum_blocks(product, (x, dy), window.out(x.shape[1:])).reshape(weight_shape)
-
-
-def _grouped(weight: Array, channels: int) -> Array:
-    """(k_h k_w, channels / groups, groups, units / groups)."""
-    kh, kw, part, _ = weight.shape
-    return weight.reshape(kh * kw, part, channels // part, -1)
+    each = _each_group(product, x.shape[3] // channels)
+    return _sum_blocks(each, (x, dy), window.out(x.shape[1:]))
 
 
-def _patches(x: Array, window: Window, kernel: Array) -> Array:
-    """(batch, out_height, out_width, k_h k_w, groups, channels / groups)."""
+def _patches(x: Array, window: Window) -> Array:
+    """(batch · out_height · out_width, k_h k_w channels)."""
+    image = x.shape[1:]
+    patches = jnp.concatenate(window.views(pad(x, window.pads(image)), window.out(image)), -1)
+    return patches.reshape(-1, patches.shape[-1])
+
+
+def _each_group(product: Callable[..., Array], groups: int) -> Callable[..., Array]:
+    """The same product in each group of the last axis (and of a weight's units)."""
+    if groups == 1:
+        return product
+
+    def grouped(*arrays: Array) -> Array:
+        parts = [a.reshape(*a.shape[:-1], groups, -1) for a in arrays]
+        y = jax.vmap(product, in_axes=-2, out_axes=-2)(*parts)
+        return y.reshape(*y.shape[:-2], -1)
+
+    return grouped
+
+
+# Directly, where there are few channels: in an image's first convolution.
+#
+# Short pieces of one to four numbers make patches slow to gather. The terms of y written out become
+# one loop without any intermediate array, vectorized over the units: 3 to 14 times faster than by
+# patches for 3 × 3 kernels, 3 to 4 times for 5 × 5 and 7 × 7.
+
+_CHANNELS, _TERMS = 4, 150
+
+
+def _suits_direct(weight_shape: Shape, x_shape: Shape) -> bool:
+    few = weight_shape[2] <= _CHANNELS and math.prod(weight_shape[:3]) <= _TERMS
+    return few and weight_shape[2] == x_shape[3]
+
+
+def _forward_direct(x: Array, weight: Array, window: Window) -> Array:
+    """y = Σᵢ꜀ xᵢ꜀ Wᵢ꜀, a sum for each row of the kernel: short chains of additions overlap."""
     image = x.shape[1:]
     views = window.views(pad(x, window.pads(image)), window.out(image))
-    patches = jnp.stack(views, 3)
-    return patches.reshape(*patches.shape[:4], kernel.shape[2], -1)
+    terms = [
+        view[..., c : c + 1] * w[c]
+        for view, w in zip(views, weight.reshape(len(views), *weight.shape[2:]), strict=True)
+        for c in range(x.shape[3])
+    ]
+    row = len(terms) // window.size[0]
+    return _sum([_sum(terms[start : start + row]) for start in range(0, len(terms), row)])
+
+
+def _weight_gradient_direct(x: Array, dy: Array, weight_shape: Shape, window: Window) -> Array:
+    """dW = Pᵀ dy, where Pᵀ is what is laid out: its rows are whole images, one behind another."""
+
+    def product(x: Array, dy: Array) -> Array:
+        planes = x.transpose(3, 0, 1, 2).reshape(-1, *x.shape[1:3], 1)
+        planes = pad(planes, window.pads(x.shape[1:]))
+        patches = jnp.stack(window.views(planes, (dy.shape[1], dy.shape[2])))
+        return patches.reshape(math.prod(weight_shape[:3]), -1) @ dy.reshape(-1, dy.shape[3])
+
+    return _sum_blocks(product, (x, dy), window.out(x.shape[1:])).reshape(weight_shape)
 
 
 # By Winograd's minimal filtering, for 3 × 3 kernels.

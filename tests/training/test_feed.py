@@ -280,7 +280,9 @@ from jaxnn.layers import dense, flatten
 from jaxnn.losses import softmax_cross_entropy
 from jaxnn.network import serial
 from jaxnn.optimizers import sgd
-from jaxnn.training import fit
+from jaxnn.training import feed, fit
+
+feed._WINDOW_BYTES = 4 << 20  # the number of windows at once depends on the threads' luck
 
 def anonymous():  # bytes in memory that are not mapped from a file
     lines = Path("/proc/self/status").read_text().splitlines()
