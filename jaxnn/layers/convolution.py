@@ -250,11 +250,9 @@ def _input_gradient_patches(dy: Array, weight: Array, x_shape: Shape, window: Wi
     """dP = dy Wᵀ, and each element of a patch is added to where it was taken from."""
 
     def product(dy: Array, weight: Array) -> Array:
-        *places, channels, units = weight.shape
-        patches = dy.reshape(-1, units) @ weight.reshape(-1, units).T
-        patches = patches.reshape(*dy.shape[:3], -1)
-        views = jnp.split(patches, math.prod(places), -1)
-        return window.unview(views, x_shape[1:])
+        patches = dy.reshape(-1, dy.shape[3]) @ weight.reshape(-1, dy.shape[3]).T
+        places = patches.reshape(*dy.shape[:3], math.prod(window.size), -1)
+        return window.unview([places[:, :, :, i] for i in range(places.shape[3])], x_shape[1:])
 
     each = _each_group(product, x_shape[3] // weight.shape[2])
     return _map_blocks(lambda dy: each(dy, weight), (dy,), window.out(x_shape[1:]))
@@ -262,13 +260,12 @@ def _input_gradient_patches(dy: Array, weight: Array, x_shape: Shape, window: Wi
 
 def _weight_gradient_patches(x: Array, dy: Array, weight_shape: Shape, window: Window) -> Array:
     """dW = Pᵀ dy, summed over the blocks."""
-    kh, kw, channels, units = weight_shape
 
     def product(x: Array, dy: Array) -> Array:
         d_weight = _patches(x, window).T @ dy.reshape(-1, dy.shape[3])
-        return d_weight.reshape(kh, kw, channels, -1)
+        return d_weight.reshape(*weight_shape[:3], -1)
 
-    each = _each_group(product, x.shape[3] // channels)
+    each = _each_group(product, x.shape[3] // weight_shape[2])
     return _sum_blocks(each, (x, dy), window.out(x.shape[1:]))
 
 
@@ -309,14 +306,19 @@ def _suits_direct(weight_shape: Shape, x_shape: Shape) -> bool:
 def _forward_direct(x: Array, weight: Array, window: Window) -> Array:
     """y = Σᵢ꜀ xᵢ꜀ Wᵢ꜀, a sum for each row of the kernel: short chains of additions overlap."""
     image = x.shape[1:]
-    views = window.views(pad(x, window.pads(image)), window.out(image))
-    terms = [
-        view[..., c : c + 1] * w[c]
-        for view, w in zip(views, weight.reshape(len(views), *weight.shape[2:]), strict=True)
-        for c in range(x.shape[3])
-    ]
-    row = len(terms) // window.size[0]
-    return _sum([_sum(terms[start : start + row]) for start in range(0, len(terms), row)])
+    weight = weight.reshape(-1, *weight.shape[2:])
+
+    def product(x: Array) -> Array:
+        views = window.views(pad(x, window.pads(image)), window.out(image))
+        terms = [
+            view[..., c : c + 1] * w[c]
+            for view, w in zip(views, weight, strict=True)
+            for c in range(x.shape[3])
+        ]
+        row = len(terms) // window.size[0]
+        return _sum([_sum(terms[start : start + row]) for start in range(0, len(terms), row)])
+
+    return _map_blocks(product, (x,), window.out(image))
 
 
 def _weight_gradient_direct(x: Array, dy: Array, weight_shape: Shape, window: Window) -> Array:
