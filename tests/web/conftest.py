@@ -57,9 +57,12 @@ class _Server:
             time.sleep(0.05)
         raise AssertionError(f"the lab did not start:\n{self.log.read_text()}")
 
-    def stop(self) -> None:
-        """Ends it as Ctrl-C does, which must leave no traceback."""
+    def interrupt(self) -> None:
+        """What Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
+
+    def ended(self) -> None:
+        """Waits for its end, which must leave no traceback."""
         try:
             self.process.wait(STOPPING)
         except subprocess.TimeoutExpired:
@@ -88,7 +91,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
     yield start
     for server in servers.values():
-        server.stop()
+        server.interrupt()
+    for server in servers.values():
+        server.ended()
 
 
 @pytest.fixture(scope="module")

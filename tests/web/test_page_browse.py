@@ -13,6 +13,8 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from jaxnn.data import Dataset, digits, mnist
 
+pytestmark = pytest.mark.browser
+
 Lab = Callable[..., str]
 Visit = Callable[..., Page]
 

@@ -11,6 +11,8 @@ from playwright.sync_api import Page, expect
 
 from jaxnn.data import digits, prepare
 
+pytestmark = pytest.mark.browser
+
 Lab = Callable[..., str]
 Visit = Callable[..., Page]
 Stroke = Sequence[tuple[float, float]]
@@ -21,7 +23,7 @@ EPOCHS = 3  # of the 30 that the config has: enough for drawings as plain as the
 
 def arc(x: float, y: float, across: float, down: float, start: float, end: float) -> Stroke:
     """A part of an ellipse about a middle; angles in degrees, clockwise from the right."""
-    angles = np.radians(np.linspace(start, end, 25))
+    angles = np.radians(np.linspace(start, end, 14))
     return [(x + across * np.cos(a), y + down * np.sin(a)) for a in angles]
 
 
@@ -46,7 +48,7 @@ def draw(page: Page, strokes: Sequence[Stroke]) -> None:
     scale = box["width"] / 280
     for points in strokes:
         for i, (x, y) in enumerate(points):
-            page.mouse.move(box["x"] + x * scale, box["y"] + y * scale, steps=3 if i else 1)
+            page.mouse.move(box["x"] + x * scale, box["y"] + y * scale)
             if i == 0:
                 page.mouse.down()
         page.mouse.up()

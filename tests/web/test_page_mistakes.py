@@ -12,6 +12,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from jaxnn.data import Dataset, digits, mnist
 
+pytestmark = pytest.mark.browser
+
 Lab = Callable[..., str]
 Visit = Callable[..., Page]
 

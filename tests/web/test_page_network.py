@@ -18,6 +18,8 @@ from jaxnn.data import standardize
 from jaxnn.network import at_path, walk
 from jaxnn.plots import style
 
+pytestmark = pytest.mark.browser
+
 Lab = Callable[..., str]
 Visit = Callable[..., Page]
 

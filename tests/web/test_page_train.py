@@ -6,6 +6,8 @@ import pytest
 from lab_pages import DIGITS, DIGITS_CONVOLUTION, MNIST, needs_mnist, until
 from playwright.sync_api import Page, expect
 
+pytestmark = pytest.mark.browser
+
 Lab = Callable[..., str]
 Visit = Callable[..., Page]
 

@@ -43,7 +43,6 @@ export function mount(element, app) {
     if (app.trace && (dirty.values || dirty.layout)) compute();
     dirty = { values: false, layout: false };
     view.focus = focusOf(pin ?? hover);
-    view.pinned = !!pin;
     advance(time);
     paint(sharp(ui.canvas, view.geometry.width, view.geometry.height), view);
     if (view.wave) redraw();
@@ -53,7 +52,7 @@ export function mount(element, app) {
     view.columns = columnsOf(app.lab);
     steps = stepsOf(app.lab, view.columns);
     [hover, pin, view.step] = [null, null, null];
-    Object.assign(view, { values: [], limits: [], edges: [], known: [] });
+    Object.assign(view, { values: [], limits: [], edges: [], known: [], pinned: false });
     ui.verdict.replaceChildren(h("span", { class: "quiet" }, "compiling the network …"));
     showCard();
     ui.index.max = app.lab.dataset.splits[ui.split.value] - 1;
@@ -315,6 +314,7 @@ export function mount(element, app) {
 
   function setPin(at) {
     pin = at;
+    view.pinned = !!pin; // before the next frame: a pointer may move until then
     showCard();
     explainNow();
     redraw();
