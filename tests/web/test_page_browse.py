@@ -542,8 +542,13 @@ def test_a_server_that_fails_is_reported(lab: Lab, visit: Visit, problems: list[
     page.evaluate("location.hash = 'browse'")
     expect(page.locator(".browse-count")).to_have_text("the lab is busy: try again")
     page.unroute("**/predictions")
-    choose(page, {"outcome": "right"})
-    expect(page.locator(".browse-count")).to_contain_text("of 1,797 images")
+
+    def tried_again() -> bool:
+        choose(page, {"outcome": "right"})
+        page.wait_for_timeout(200)
+        return "of 1,797 images" in page.locator(".browse-count").inner_text()
+
+    until(page, tried_again)
     assert len(problems) >= 1
     assert all("503" in problem for problem in problems)
     problems.clear()

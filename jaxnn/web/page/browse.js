@@ -155,6 +155,7 @@ class Browse {
     if (!this.started) return; // until the view is seen for the first time
     const { choice, examples } = this;
     const asked = { ...choice };
+    this.arranged = false;
     if (asksNetwork(choice) && !examples.hasPredictions(choice.split)) {
       this.#say("The network looks at the images …");
       if (!(await this.#ask(() => examples.predict(choice.split)))) return;
@@ -164,6 +165,7 @@ class Browse {
     this.cursor = null;
     this.hovered = null;
     this.empty.hidden = this.order.length > 0;
+    this.arranged = true;
     this.#layout();
     this.#status();
   }
@@ -204,7 +206,7 @@ class Browse {
   /** Says how many images there are, and of which parameters the predictions are. */
   #status() {
     const { examples, order, choice, app } = this;
-    if (!this.started || app.view !== "browse") return;
+    if (!this.arranged || app.view !== "browse") return;
     const known = examples.hasPredictions(choice.split);
     const stale = known && examples.isStale(choice.split);
     this.refresh.hidden = !stale;
