@@ -1,10 +1,11 @@
 """Two-dimensional convolution, its three products written for the platform they run on.
 
-XLA's convolution is what a GPU wants (cuDNN). On a CPU it is slow, and its weight gradient inside a
-loop slower by a factor of hundreds; there, a few images at a time, which stay in the cache, become
-matrix products: of gathered patches, or for 3 × 3 kernels of Winograd's transformed ones, which
-take fewer multiplications (Lavin & Gray 2016, https://arxiv.org/abs/1509.09308).
-``experiments/benchmark.py conv`` measures whole training steps with them.
+XLA's convolution is what a GPU wants (cuDNN). On a CPU it is slow, and inside a loop some ten times
+slower still. There, a few images at a time, which stay in the cache, become matrix products: of
+gathered patches, or for 3 × 3 kernels of Winograd's transformed ones, which take fewer
+multiplications (Lavin & Gray 2016, https://arxiv.org/abs/1509.09308). Where there are few channels,
+the sum is written out. ``experiments/benchmark.py conv`` measures whole training steps with them,
+``products`` each by itself.
 """
 
 import math
