@@ -258,3 +258,8 @@ training: {{epochs: 1, batch_size: 10}}
     expect(page.locator(".mistakes-strip li")).to_have_count(int(counts.max()))
     expect(page.locator(".mistakes-strip canvas")).to_have_count(0)
     expect(page.get_by_role("button", name="Open in Browse")).to_have_count(0)
+    # Nor can one be drawn.
+    expect(page.locator("nav a[href='#draw']")).to_be_hidden()
+    page.evaluate("location.hash = 'draw'")
+    expect(page.locator("#view-network")).to_be_visible()
+    expect(page.locator("#panel-draw")).to_be_hidden()

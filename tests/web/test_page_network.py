@@ -44,6 +44,13 @@ data: digits
 model: [flatten, dense: 3000, relu, dense: 10]
 optimizer: {adam: 0.001}
 """
+DEEP = """\
+data: digits
+model:
+  [conv2d: 99, relu, max_pool: 2, conv2d: 99, relu, max_pool: 2, conv2d: 99, relu, max_pool: 2,
+   flatten, dense: 10]
+optimizer: {adam: 0.001}
+"""
 NETWORKS = {
     "digits, dense": DIGITS,
     "digits, convolution": DIGITS_CONVOLUTION,
@@ -322,16 +329,35 @@ def test_more_neurons_than_fit_are_paged(lab: Lab, visit: Visit) -> None:
     page = visit(lab(WIDE))
     looked(page)
     pager = page.locator(".pager")
-    expect(pager).to_contain_text("more")
+    expect(pager).to_contain_text("+")
     column = "jaxnn.network.view.columns[1]"
     fits = page.evaluate(f"{column}.fits")
-    expect(pager).to_contain_text(f"+ {3000 - fits:,} more")
+    expect(pager).to_contain_text(f"+ {3000 - fits:,}")
     active = np.abs(arrays(page)["2.output"])
     first = page.evaluate(f"{column}.order.slice(0, {fits})")
     assert active[first].min() >= np.delete(active, first).max()
     pager.get_by_role("button", name="Next ones").click()
     expect(pager).to_contain_text(f"{fits + 1:,}–")
     expect(page.locator(".column-label").nth(1)).to_contain_text("dense 3000")
+
+
+@pytest.mark.parametrize(("width", "view"), [(1440, "network"), (1440, "draw"), (1024, "network")])
+def test_names_and_classes_are_not_cut_off(width: int, view: str, lab: Lab, visit: Visit) -> None:
+    page = visit(lab(DEEP), view, width=width)
+    looked(page)
+    expect(page.locator(".pager")).to_have_count(6)  # where there are most lines
+    right, bottom = page.locator(".scroller").evaluate(
+        "({offsetWidth, offsetHeight}) => [offsetWidth, offsetHeight]"
+    )
+    edges = page.locator(".column-label, .outputs li").evaluate_all(
+        """all => all.map((element) => {
+          const [box, stage] = [element, element.closest(".stage")].map(
+            (one) => one.getBoundingClientRect());
+          return [box.right - stage.left, box.bottom - stage.top];
+        })"""
+    )
+    assert max(x for x, _ in edges) <= right
+    assert max(y for _, y in edges) <= bottom
 
 
 def test_examples_are_chosen(lab: Lab, visit: Visit) -> None:

@@ -176,7 +176,7 @@ def test_layers_are_edited(lab: Lab, visit: Visit) -> None:
     apply.click()
     start_anew(page)
     until(page, lambda: layers(page) == ["flatten 64", "dense 40", "tanh 40", "dense 10"])
-    assert step(page) == 0
+    until(page, lambda: step(page) == 0)
     page.get_by_label("units of layer 2").fill("7")
     page.get_by_role("button", name="Undo").first.click()
     expect(page.get_by_label("units of layer 2")).to_have_value("40")

@@ -3,21 +3,21 @@
 const HEAD = 24; // above the columns: how many edges are drawn
 
 /**
- * Places the columns in a canvas at least `width` × `height`. Returns {width, height, places, free,
- * foot, outputs, between}: the canvas may have to be wider than asked, `free` is the height for columns,
- * `foot` where names begin, `outputs` the width for the classes, `between` two columns. Each place is
+ * Places the columns in a canvas at least `width` × `height`, of which their names take `under`. Returns
+ * {width, height, places, free, foot, outputs, between}: the canvas may have to be wider than asked,
+ * `free` is the height for columns, `foot` where names begin, `outputs` the width for the classes,
+ * `between` two columns. Each place is
  * {x, right, top, bottom, shown, size, pitch, rows, at(k): the centre of the k-th that is shown}.
  */
-export function layout(columns, width, height, { names }) {
+export function layout(columns, width, height, { names, under }) {
   const small = width < 640;
   const tight = width < 860;
   const middle = columns.length - 1;
-  const foot = tight ? (middle > 4 ? 96 : 76) : 60; // below: the columns' names
-  const free = Math.max(height - HEAD - foot, 120);
+  const free = Math.max(height - HEAD - under, 120);
   const side = small ? 8 : 18;
-  const outputs = (small ? 92 : tight ? 116 : middle > 4 ? 160 : 190) + Math.min(names, small ? 9 : 16) * 6;
-  const gap = small ? 34 : middle > 4 ? (tight ? 38 : 50) : tight ? 60 : 84;
-  const imageWidth = clamp(width * (small ? 0.2 : 0.3 - 0.03 * middle), small ? 68 : tight ? 100 : 130, Math.min(250, free * 0.62));
+  const outputs = (small ? 92 : tight ? 134 : middle > 4 ? 160 : 190) + Math.min(names, small ? 9 : 16) * 6;
+  const gap = small ? 34 : middle > 4 ? (tight ? 26 : 50) : tight ? 60 : 84;
+  const imageWidth = clamp(width * (small ? 0.2 : 0.3 - 0.03 * middle), small ? 68 : tight ? (middle > 4 ? 76 : 100) : 130, Math.min(250, free * 0.62));
 
   // What has a width of its own; the rest is shared by the others, maps with twice as much.
   const single = (column) => column.kind === "units" && column.count <= free / 13;

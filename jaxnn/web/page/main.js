@@ -153,7 +153,8 @@ function setLab(lab) {
 
 function showView() {
   const wanted = location.hash.slice(1);
-  app.view = VIEWS.includes(wanted) ? wanted : "network";
+  const there = VIEWS.includes(wanted) && (wanted !== "draw" || app.lab.dataset.drawable);
+  app.view = there ? wanted : "network";
   document.body.dataset.view = app.view;
   const shown = { network: ["network", "draw"], browse: ["browse"], mistakes: ["mistakes"] };
   for (const [name, views] of Object.entries(shown)) {

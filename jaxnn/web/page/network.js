@@ -63,14 +63,21 @@ export function mount(element, app) {
   function place() {
     const { clientWidth: width, clientHeight: height } = ui.scroller;
     const names = Math.max(...app.lab.dataset.classes.map((name) => name.length));
-    view.geometry = layout(view.columns, Math.max(width, 300), Math.max(height, 260), { names });
-    view.columns.forEach((column, k) => {
-      column.fits = column.kind === "image" ? column.count : view.geometry.places[k].shown;
-      column.page = Math.min(column.page ?? 0, Math.ceil(column.count / column.fits) - 1);
+    // How tall the labels are follows from the columns' places, which leave room for them.
+    for (let [under, needed] = [0, 60]; needed > under;) {
+      under = needed;
+      view.geometry = layout(view.columns, Math.max(width, 300), Math.max(height, 260), { names, under });
+      view.columns.forEach((column, k) => {
+        column.fits = column.kind === "image" ? column.count : view.geometry.places[k].shown;
+        column.page = Math.min(column.page ?? 0, Math.ceil(column.count / column.fits) - 1);
+      });
+      placeLabels();
+      needed = 10 + Math.max(...[...ui.labels.querySelectorAll(".column-label")].map((label) => label.offsetHeight));
+    }
+    for (const column of view.columns) {
       if (column.fits >= column.count) column.order = column.slots = null;
       else arrange(column);
-    });
-    placeLabels();
+    }
     placeOutputs();
   }
 
@@ -182,7 +189,7 @@ export function mount(element, app) {
     return h("span", { class: "pager small" },
       h("button", { class: "bare icon", type: "button", "aria-label": "Previous ones", onclick: () => turn(-1) }, "‹"),
       h("span", { class: "quiet", title: `${integer(first + 1)}–${integer(last)} of ${integer(column.count)}, the most active first` },
-        column.page ? `${integer(first + 1)}–${integer(last)}` : `+ ${integer(more)} more`),
+        column.page ? `${integer(first + 1)}–${integer(last)}` : `+ ${integer(more)}`),
       h("button", { class: "bare icon", type: "button", "aria-label": "Next ones", onclick: () => turn(1) }, "›"));
   }
 
