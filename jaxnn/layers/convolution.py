@@ -111,19 +111,13 @@ def conv2d(
 
 def _forward(x: Array, weight: Array, window: Window) -> Array:
     """x ⋆ W, (batch, out_height, out_width, units)."""
-    on_cpu = _forward_patches
-    if _suits_direct(weight.shape, x.shape):
-        on_cpu = _forward_direct
-    elif _suits_winograd(weight.shape, x.shape, window):
-        on_cpu = _forward_winograd
+    on_cpu, _, _ = _on_cpu(weight.shape, x.shape, window)
     return _choose(on_cpu, _forward_lax, window, x, weight)
 
 
 def _input_gradient(dy: Array, weight: Array, x_shape: Shape, window: Window) -> Array:
     """dx, of the shape of x."""
-
-    suits = _suits_winograd(weight.shape, x_shape, window)
-    product = _input_gradient_winograd if suits else _input_gradient_patches
+    _, product, _ = _on_cpu(weight.shape, x_shape, window)
 
     def on_cpu(dy: Array, weight: Array, window: Window) -> Array:
         return product(dy, weight, x_shape, window)
@@ -136,11 +130,7 @@ def _input_gradient(dy: Array, weight: Array, x_shape: Shape, window: Window) ->
 
 def _weight_gradient(x: Array, dy: Array, weight_shape: Shape, window: Window) -> Array:
     """dW, of the shape of W."""
-    product = _weight_gradient_patches
-    if _suits_direct(weight_shape, x.shape):
-        product = _weight_gradient_direct
-    elif _suits_winograd(weight_shape, x.shape, window):
-        product = _weight_gradient_winograd
+    _, _, product = _on_cpu(weight_shape, x.shape, window)
 
     def on_cpu(x: Array, dy: Array, window: Window) -> Array:
         return product(x, dy, weight_shape, window)
@@ -149,6 +139,17 @@ def _weight_gradient(x: Array, dy: Array, weight_shape: Shape, window: Window) -
         return _weight_gradient_lax(x, dy, weight_shape, window)
 
     return _choose(on_cpu, by_default, window, x, dy)
+
+
+def _on_cpu(
+    weight_shape: Shape, x_shape: Shape, window: Window
+) -> tuple[Callable[..., Array], Callable[..., Array], Callable[..., Array]]:
+    """The algorithms of the three products."""
+    if _suits_direct(weight_shape, x_shape):
+        return _forward_direct, _input_gradient_patches, _weight_gradient_direct
+    if _suits_winograd(weight_shape, x_shape, window):
+        return _forward_winograd, _input_gradient_winograd, _weight_gradient_winograd
+    return _forward_patches, _input_gradient_patches, _weight_gradient_patches
 
 
 def _choose(
