@@ -323,6 +323,6 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
         )
         return int(outcome.stdout)
 
-    few, many = most(60, True), most(300, True)
+    few, many = most(100, True), most(500, True)
     assert many - few < 50 * megabyte
-    assert most(300, False) - many > 150 * megabyte
+    assert most(500, False) - many > 250 * megabyte
