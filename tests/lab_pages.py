@@ -1,8 +1,10 @@
 """What tests of the lab's page share: configs, what the server says, what a canvas shows."""
 
 import base64
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -30,6 +32,18 @@ data: {mnist: {validation: 5000}}
 model: [flatten, dense: 32, relu, dense: 10]
 optimizer: {adam: 0.001}
 training: {epochs: 1, batch_size: 64}
+"""
+
+
+def table(folder: Path, rows: Sequence[str]) -> str:
+    """A config whose examples are no images: numbers a and b, and what kind they are."""
+    path = folder / "table.csv"
+    path.write_text("\n".join(["a,b,kind", *rows]) + "\n")
+    return f"""\
+data: {{csv: {{path: {json.dumps(str(path))}, target: kind}}}}
+model: [dense: 2]
+optimizer: {{sgd: 0.1}}
+training: {{epochs: 1, batch_size: 10}}
 """
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from lab_pages import DIGITS, MNIST, needs_mnist, pixels, predictions, until
+from lab_pages import DIGITS, MNIST, needs_mnist, pixels, predictions, table, until
 from playwright.sync_api import Locator, Page, Route, expect
 
 from jaxnn.data import Dataset, digits, mnist
@@ -487,14 +487,7 @@ training: {{epochs: 1, batch_size: 10}}
 
 def test_what_is_no_image_is_said(lab: Lab, visit: Visit, tmp_path: Path) -> None:
     rows = [f"{k % 7},{k % 5},{'ab'[k % 2]}" for k in range(60)]
-    (tmp_path / "table.csv").write_text("\n".join(["width,height,kind", *rows]) + "\n")
-    config = f"""\
-data: {{csv: {{path: {json.dumps(str(tmp_path / "table.csv"))}, target: kind}}}}
-model: [dense: 2]
-optimizer: {{sgd: 0.1}}
-training: {{epochs: 1, batch_size: 10}}
-"""
-    page = visit(lab(config), "browse")
+    page = visit(lab(table(tmp_path, rows)), "browse")
     expect(page.locator(".browse-none")).to_contain_text("table has examples of 2 values")
     expect(page.locator(".browse-none")).to_contain_text("Browse shows images")
 

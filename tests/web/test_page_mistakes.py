@@ -1,13 +1,21 @@
 """Mistakes in a browser: the counts are NumPy's, and each leads to its examples."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from lab_pages import DIGITS, DIGITS_CONVOLUTION, MNIST, needs_mnist, pixels, predictions, until
+from lab_pages import (
+    DIGITS,
+    DIGITS_CONVOLUTION,
+    MNIST,
+    needs_mnist,
+    pixels,
+    predictions,
+    table,
+    until,
+)
 from playwright.sync_api import Locator, Page, expect
 
 from jaxnn.data import Dataset, digits, mnist
@@ -242,14 +250,7 @@ def test_a_narrow_page_holds_the_matrix(lab: Lab, visit: Visit) -> None:
 def test_examples_that_are_no_images(lab: Lab, visit: Visit, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     rows = [f"{a:.3f},{b:.3f},{'low' if a < b else 'high'}" for a, b in random.random((80, 2))]
-    (tmp_path / "table.csv").write_text("\n".join(["a,b,kind", *rows]) + "\n")
-    config = f"""\
-data: {{csv: {{path: {json.dumps(str(tmp_path / "table.csv"))}, target: kind}}}}
-model: [dense: 2]
-optimizer: {{sgd: 0.1}}
-training: {{epochs: 1, batch_size: 10}}
-"""
-    page = visit(lab(config), "mistakes")
+    page = visit(lab(table(tmp_path, rows)), "mistakes")
     expect(page.locator(".confusion")).to_be_visible()
     counts = matrix(page)
     assert counts.sum() == 16
