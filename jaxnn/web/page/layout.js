@@ -10,14 +10,16 @@ const HEAD = 24; // above the columns: how many edges are drawn
  * {x, right, top, bottom, shown, size, pitch, rows, at(k): the centre of the k-th that is shown}.
  */
 export function layout(columns, width, height, { names, under }) {
-  const small = width < 640;
-  const tight = width < 860;
   const middle = columns.length - 1;
+  const [small, deep] = [width < 640, middle > 4];
+  const least = small ? { outputs: 92, gap: 34, image: 68 }
+    : width < 860 ? { outputs: 134, gap: deep ? 26 : 60, image: deep ? 76 : 100 }
+      : { outputs: deep ? 160 : 190, gap: deep ? 50 : 84, image: 130 };
   const free = Math.max(height - HEAD - under, 120);
   const side = small ? 8 : 18;
-  const outputs = (small ? 92 : tight ? 134 : middle > 4 ? 160 : 190) + Math.min(names, small ? 9 : 16) * 6;
-  const gap = small ? 34 : middle > 4 ? (tight ? 26 : 50) : tight ? 60 : 84;
-  const imageWidth = clamp(width * (small ? 0.2 : 0.3 - 0.03 * middle), small ? 68 : tight ? (middle > 4 ? 76 : 100) : 130, Math.min(250, free * 0.62));
+  const outputs = least.outputs + Math.min(names, small ? 9 : 16) * 6;
+  const gap = least.gap;
+  const imageWidth = clamp(width * (small ? 0.2 : 0.3 - 0.03 * middle), least.image, Math.min(250, free * 0.62));
 
   // What has a width of its own; the rest is shared by the others, maps with twice as much.
   const single = (column) => column.kind === "units" && column.count <= free / 13;
