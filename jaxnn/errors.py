@@ -21,6 +21,10 @@ class RunError(JaxnnError):
     """A run cannot start or go on: its directory cannot be written, or what it left is unusable."""
 
 
+class ProgramError(JaxnnError):
+    """A function cannot be written as a program: one of its operations is not covered."""
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turns what can go wrong in writing a file of a run into a ``RunError`` that names it."""
