@@ -10,7 +10,7 @@ from jaxnn.data import Split, divide, spread
 
 
 def test_the_order_is_that_of_the_digits_and_never_changes() -> None:
-    with np.load(Path(jaxnn.data.__file__).with_name("digits.npz")) as arrays:
+    with np.load(Path(jaxnn.data.__file__).parent / "sources" / "digits.npz") as arrays:
         np.testing.assert_array_equal(spread(arrays["targets"]), arrays["order"])
     assert spread(np.array([0, 1, 0, 1, 0, 0])).tolist() == [4, 3, 0, 2, 1, 5]
     assert spread(np.zeros(0, np.int32)).tolist() == []

@@ -1,8 +1,8 @@
 """Fashion-MNIST: pictures of clothes, in MNIST's place where digits are too easy."""
 
 from jaxnn.data.dataset import Dataset, Normalize
-from jaxnn.data.mnist import published
 from jaxnn.data.preparation import as_fashion_mnist
+from jaxnn.data.sources.mnist import published
 
 _MIRRORS = (
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",

@@ -8,8 +8,8 @@ import numpy as np
 
 from jaxnn.data.dataset import Dataset, Normalize, Split
 from jaxnn.data.download import data_folder, fetch
-from jaxnn.data.idx import four_files
 from jaxnn.data.preparation import as_emnist
+from jaxnn.data.sources.idx import four_files
 
 _URLS = (
     "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",

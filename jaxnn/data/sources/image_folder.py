@@ -14,7 +14,7 @@ from jaxnn.data.dataset import Dataset, Normalize, Split, normalization
 from jaxnn.data.decoding import decode, open_source, select
 from jaxnn.data.division import cuts, spread
 from jaxnn.data.download import data_folder
-from jaxnn.data.tables import class_names
+from jaxnn.data.sources.tables import class_names
 from jaxnn.errors import DataError
 
 Folders = dict[str, list[str]]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from jaxnn.data.dataset import Dataset, Normalize, Prepare
 from jaxnn.data.download import data_folder, fetch
-from jaxnn.data.idx import four_files
 from jaxnn.data.preparation import as_mnist
+from jaxnn.data.sources.idx import four_files
 
 _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",

@@ -7,7 +7,6 @@ import os
 import struct
 import zipfile
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,12 +16,11 @@ import pytest
 from serving import Server, sends
 
 from jaxnn.data import Dataset, emnist, fashion_mnist, kmnist, mnist, preparation, prepare
+from jaxnn.data.sources import emnist as EMNIST
+from jaxnn.data.sources import fashion_mnist as FASHION_MNIST
+from jaxnn.data.sources import kmnist as KMNIST
+from jaxnn.data.sources import mnist as MNIST
 from jaxnn.errors import DataError
-
-# The package has the functions of these names.
-EMNIST, FASHION_MNIST, KMNIST, MNIST = (
-    import_module(f"jaxnn.data.{name}") for name in ("emnist", "fashion_mnist", "kmnist", "mnist")
-)
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (30, 28, 28), np.uint8)

@@ -6,7 +6,6 @@ import io
 import re
 import tarfile
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,8 @@ import pytest
 from serving import Server, sends
 
 from jaxnn.data import cifar10, cifar100
-from jaxnn.data.cifar import read_cifar
+from jaxnn.data.sources import cifar as module
+from jaxnn.data.sources.cifar import read_cifar
 from jaxnn.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -165,7 +165,6 @@ def test_the_official_archive_makes_the_data_set(
     """With an archive of the official names and sizes, whose images are all the same."""
     monkeypatch.setenv("JAXNN_DATA", str(tmp_path))
     body = packed(tmp_path / "made.tar.gz", OFFICIAL[name]).read_bytes()
-    module = import_module("jaxnn.data.cifar")
     real = module.fetch
 
     def from_here(path: Path, *, urls: list[str], **expected: object) -> Path:

@@ -1,8 +1,8 @@
 """Kuzushiji-MNIST: characters from old Japanese books, harder to tell apart than digits."""
 
 from jaxnn.data.dataset import Dataset, Normalize
-from jaxnn.data.mnist import published
 from jaxnn.data.preparation import as_kmnist
+from jaxnn.data.sources.mnist import published
 
 _MIRRORS = ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",)
 # Length and SHA-256 of the gzip files, as TensorFlow Datasets records them for this address
