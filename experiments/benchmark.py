@@ -105,7 +105,8 @@ def lab(pairs: int) -> Iterator[Row]:
     what they are sent, and one never does.
     """
     from jaxnn.web.server import listen, serve
-    from jaxnn.web.session import Opened, Session
+    from jaxnn.web.session import Session
+    from jaxnn.web.storage import Opened
 
     epochs = 5
     dense_layers = ["flatten", {"dense": 128}, "relu", {"dense": 10}]

@@ -41,7 +41,8 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
     try:
         from jaxnn.web.server import listen, serve
-        from jaxnn.web.session import Session, open_source
+        from jaxnn.web.session import Session
+        from jaxnn.web.storage import open_source
     except ModuleNotFoundError as error:
         raise JaxnnError(
             f"the lab needs {error.name}: install the extra, pip install '.[lab]'"

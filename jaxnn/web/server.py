@@ -64,7 +64,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from jaxnn.errors import JaxnnError
 from jaxnn.observe import to_json
 from jaxnn.web import messages
-from jaxnn.web.session import Mailbox, Session
+from jaxnn.web.mailbox import Mailbox
+from jaxnn.web.session import Session
 
 PAGE = Path(__file__).parent / "page"
 CLIENTS = 32

@@ -31,7 +31,8 @@ from jaxnn.data import prepare
 from jaxnn.training import init_train_state
 from jaxnn.web.messages import LARGEST_BODY, LARGEST_MESSAGE, unpack
 from jaxnn.web.server import CLIENTS, listen, serve
-from jaxnn.web.session import Opened, Session
+from jaxnn.web.session import Session
+from jaxnn.web.storage import Opened
 
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = ["http://evil.example", "null", "http://127.0.0.1", "https://127.0.0.1:{port}"]

@@ -21,16 +21,10 @@ from jaxnn.network import named_leaves
 from jaxnn.optimizers import hyperparameters
 from jaxnn.runs import MODEL, save_model
 from jaxnn.training import TrainState, fit, init_train_state
+from jaxnn.web.mailbox import Mailbox
 from jaxnn.web.messages import Configure, MessageError, Stored, unpack
-from jaxnn.web.session import (
-    HISTORY,
-    WAITING,
-    Mailbox,
-    Opened,
-    Session,
-    _thinned,
-    open_source,
-)
+from jaxnn.web.session import Session
+from jaxnn.web.storage import Opened, open_source
 
 CONFIG: dict[str, Any] = {
     "name": "small",
@@ -376,7 +370,8 @@ def test_predictions_under_way_survive_another_network(start: Start) -> None:
 
     def at_once() -> None:
         session.predictions("train", answer)
-        next(session._predicting["train"].batches)
+        session._predict_some()
+        assert not answer.done()
         session.configure(Configure(type="configure", model=["flatten", {"dense": 10}]))
 
     session.call(at_once).result(60)
@@ -426,42 +421,6 @@ def test_an_example_that_is_not_there_cannot_be_watched(start: Start) -> None:
     with pytest.raises(MessageError, match="the test split has 300 examples"):
         do(session, session.watch, mailbox, Stored(split="test", index=300))
     assert mailbox.example is None
-
-
-# Mailboxes
-
-
-def test_a_mailbox_keeps_the_latest_and_a_bounded_number_of_reports() -> None:
-    mailbox = Mailbox(lambda: None, lambda: "all reports")
-    for i in range(5):
-        mailbox.put("status", f"status {i}")
-        mailbox.put("snapshot", f"snapshot {i}")
-        mailbox.put("report", f"report {i}")
-    assert mailbox.take() == [*(f"report {i}" for i in range(5)), "status 4", "snapshot 4"]
-    assert mailbox.take() == []
-    for i in range(WAITING + 3):
-        mailbox.put("report", f"report {i}")
-    assert mailbox.take() == ["all reports", f"report {WAITING + 1}", f"report {WAITING + 2}"]
-
-
-def test_a_client_that_never_reads_costs_a_bounded_amount() -> None:
-    mailbox = Mailbox(lambda: None, lambda: "all reports")
-    for _ in range(50 * WAITING):
-        mailbox.put("report", "report")
-        mailbox.put("snapshot", b"snapshot")
-        mailbox.put("error", "error")
-    assert len(mailbox.take()) <= WAITING + 3
-
-
-def test_the_history_is_thinned_evenly_and_keeps_warnings() -> None:
-    rows: list[dict[str, Any]] = [{"step": 10 * i} for i in range(HISTORY + 1)]
-    rows[17]["warnings"] = ["gradients vanish"]
-    thinned = _thinned(rows, HISTORY // 2)
-    assert HISTORY // 2 - 1 <= len(thinned) <= HISTORY // 2 + 2
-    assert thinned[0] == rows[0]
-    assert rows[17] in thinned
-    gaps = np.diff([row["step"] for row in thinned])
-    assert gaps.max() <= 30
 
 
 # Opening and saving

@@ -1,0 +1,147 @@
+"""What a session starts from, a config or a run directory, and the run directory that it leaves."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.config import Config, Experiment, build, load_config
+from jaxnn.errors import RunError, writing
+from jaxnn.experiment import finish, initial_state
+from jaxnn.layers.layer import Tree
+from jaxnn.observe import to_json
+from jaxnn.runs import (
+    CHECKPOINTS,
+    CONFIG,
+    METRICS,
+    MODEL,
+    SUMMARY,
+    check_free,
+    load_model,
+    write_text,
+)
+from jaxnn.training import TrainState, load_checkpoint, save_checkpoint, steps_per_epoch
+
+
+class Opened(NamedTuple):
+    """What a session starts from.
+
+    Attributes:
+        path: the config's file, or the run directory.
+        config: the config as given: schedules that name no horizon have none.
+        experiment: what it describes.
+        train_state: where training stands.
+        records: the reports so far, as in ``metrics.jsonl``.
+    """
+
+    path: Path
+    config: Config
+    experiment: Experiment
+    train_state: TrainState
+    records: list[dict[str, Any]]
+
+
+def open_source(path: str | Path, overrides: Sequence[str] = ()) -> Opened:
+    """Reads a config, or a run directory with its parameters.
+
+    The optimizer's state is that of the run's checkpoint, if there is one that belongs to the
+    parameters and to the optimizer; else a fresh one. A run that was interrupted starts from its
+    newest checkpoint.
+
+    Raises:
+        ConfigError, DataError: as from ``load_config`` and ``build``.
+        RunError: if a directory is no run, or its arrays are not those of the config's network.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        config = load_config(path, overrides)
+        experiment = build(config)
+        return Opened(path, config, experiment, initial_state(experiment), [])
+    if not (path / CONFIG).is_file():
+        raise RunError(f"{path}: not a run directory: there is no {CONFIG}")
+    config = load_config(path / CONFIG, overrides)
+    experiment = build(config)
+    try:
+        found: TrainState | None = load_checkpoint(
+            path / CHECKPOINTS, lambda: initial_state(experiment)
+        ).train_state
+    except RunError:
+        if not (path / MODEL).is_file():
+            raise
+        found = None
+    if (path / MODEL).is_file():
+        params, state = load_model(path / MODEL, experiment)
+        if found is None or not _equal((found.params, found.state), (params, state)):
+            fresh = initial_state(experiment)
+            step = jnp.asarray(_summary(path).get("steps", 0), jnp.int32)
+            found = fresh._replace(step=step, params=params, state=state)
+    assert found is not None
+    return Opened(path, config, experiment, found, _read_records(path, int(found.step)))
+
+
+def save_run(
+    path: Path,
+    experiment: Experiment,
+    train_state: TrainState,
+    records: Sequence[dict[str, Any]],
+    seconds: dict[str, float],
+) -> None:
+    """Writes what was trained as a run directory.
+
+    It is like those of ``jaxnn.experiment.train``: ``load_run`` and ``resume`` take it.
+
+    Args:
+        path: the directory, new or empty.
+        experiment: what was trained.
+        train_state: where training stands.
+        records: the reports, as in ``metrics.jsonl``.
+        seconds: ``train_seconds`` and ``compile_seconds``.
+
+    Raises:
+        RunError: if it cannot be written.
+    """
+    check_free(path)
+    config = experiment.config
+    per_epoch = steps_per_epoch(experiment.dataset, config.training.batch_size)
+    epochs = max(config.training.epochs, -(-int(train_state.step) // per_epoch))
+    training = config.training.model_copy(update={"epochs": epochs})
+    experiment = experiment._replace(config=config.model_copy(update={"training": training}))
+    info = {
+        "best": None,
+        "stopped_early": False,
+        **seconds,
+        "warnings": [text for row in records for text in row.get("warnings", [])],
+    }
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    write_text(path / CONFIG, experiment.config.to_yaml())
+    write_text(path / METRICS, "".join(to_json(row) + "\n" for row in records))
+    with writing(path / CHECKPOINTS):
+        save_checkpoint(path / CHECKPOINTS, train_state, info)
+    finish(path, experiment, train_state, info)
+
+
+def _equal(a: Tree, b: Tree) -> bool:
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all(np.array_equal(x, y) for x, y in pairs)
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads((path / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _read_records(path: Path, step: int) -> list[dict[str, Any]]:
+    """The reports of a run up to a step; none if they cannot be read."""
+    try:
+        lines = (path / METRICS).read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+        return [row for row in rows if row["step"] <= step]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
