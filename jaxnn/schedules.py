@@ -6,11 +6,19 @@
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Annotated, TypeAlias
 
 import jax.numpy as jnp
 from jax import Array
 
 Schedule = Callable[[Array], Array]
+
+
+class RunLength:
+    """Marks an argument that a config need not give: it is the number of steps of the run."""
+
+
+Steps: TypeAlias = Annotated[int, RunLength]
 
 
 def constant(value: float) -> Schedule:
@@ -46,7 +54,7 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
 
 
 def exponential(
-    peak: float, steps: int, *, decay: float = 0.1, staircase: bool = False, final: float = 0.0
+    peak: float, steps: Steps, *, decay: float = 0.1, staircase: bool = False, final: float = 0.0
 ) -> Schedule:
     """Multiplied by ``decay`` every ``steps`` steps: peak · decay^(step / steps).
 
@@ -72,7 +80,7 @@ def exponential(
     return schedule
 
 
-def cosine(peak: float, steps: int, *, final: float = 0.0) -> Schedule:
+def cosine(peak: float, steps: Steps, *, final: float = 0.0) -> Schedule:
     """From ``peak`` along half a cosine wave to ``final`` at ``steps``, and that from there on.
 
     Source: Loshchilov & Hutter 2017, "SGDR", https://arxiv.org/abs/1608.03983.
@@ -89,7 +97,7 @@ def cosine(peak: float, steps: int, *, final: float = 0.0) -> Schedule:
 
 
 def warmup_cosine(
-    peak: float, steps: int, *, warmup: int, initial: float = 0.0, final: float = 0.0
+    peak: float, steps: Steps, *, warmup: int, initial: float = 0.0, final: float = 0.0
 ) -> Schedule:
     """In a straight line from ``initial`` to ``peak``, then along half a cosine wave to ``final``.
 
@@ -118,7 +126,7 @@ def warmup_cosine(
 
 def one_cycle(
     peak: float,
-    steps: int,
+    steps: Steps,
     *,
     pct_start: float = 0.3,
     div_factor: float = 25.0,

@@ -18,12 +18,17 @@ cutout 35 (196), shift 74 (236), mixup 193 (217), affine 358 (680), elastic 1141
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 Augmentation = Callable[[Array, Array, Array], tuple[Array, Array]]
+
+
+class ClassCount:
+    """Marks an argument that a config need not give: it is the data's number of classes."""
 
 
 def compose(augmentations: Sequence[Augmentation]) -> Augmentation:
@@ -211,7 +216,7 @@ def cutout(size: int, *, fill: float = 0.0) -> Augmentation:
     return apply
 
 
-def mixup(alpha: float = 1.0, *, classes: int | None = None) -> Augmentation:
+def mixup(alpha: float = 1.0, *, classes: Annotated[int | None, ClassCount] = None) -> Augmentation:
     """Mixes each example, λ of it, with the one before it in the batch, 1 - λ, and their targets.
 
     λ is drawn from Beta(``alpha``, ``alpha``) for each example. (Batches are in random order

@@ -23,10 +23,10 @@ from jaxnn.initializers import Initializer
 from jaxnn.layers import Layer, dense, flatten, stateless
 from jaxnn.network import serial
 from jaxnn.optimizers import Mask, Optimizer, hyperparameters
-from jaxnn.schedules import Schedule
+from jaxnn.schedules import Schedule, Steps
 from jaxnn.training import fit
 
-SHIPPED = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 MINIMAL = {"data": "digits", "model": ["flatten", {"dense": 10}], "optimizer": {"sgd": 0.1}}
 
 WARMUP = {"warmup_cosine": {"peak": 1, "warmup": 500}}
@@ -156,7 +156,7 @@ EXAMPLES: list[tuple[Any, Any]] = [  # a value for each kind of argument without
     (Initializer, "zeros"),
     (float | Schedule, 0.1),
 ]
-PLACES: list[tuple[dict[str, Callable[..., Any]], str, Callable[[Any], Any], str]] = [
+PLACES: list[tuple[configs.Family, str, Callable[[Any], Any], str]] = [
     (configs.DATASETS, "data", lambda call: call, "data"),
     (configs.LAYERS, "model", lambda call: call, "model"),
     (configs.LOSSES, "loss", lambda call: call, "loss"),
@@ -181,11 +181,6 @@ def example(parameter: inspect.Parameter) -> Any:
     return next(value for kind, value in EXAMPLES if kind == parameter.annotation)
 
 
-def is_horizon(function: Callable[..., Any], name: str) -> bool:
-    """Whether an argument may be left out although it has no default: the length of a run."""
-    return name == "steps" and function in configs.SCHEDULES.values()
-
-
 def example_arguments(function: Callable[..., Any], direct: bool) -> dict[str, Any]:
     arguments = {}
     for name, parameter in inspect.signature(function).parameters.items():
@@ -193,7 +188,7 @@ def example_arguments(function: Callable[..., Any], direct: bool) -> dict[str, A
             continue
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             arguments[name] = [example(parameter)]
-        elif parameter.default is inspect.Parameter.empty and not is_horizon(function, name):
+        elif parameter.default is inspect.Parameter.empty and parameter.annotation != Steps:
             arguments[name] = example(parameter)
     return arguments
 
@@ -205,7 +200,7 @@ def example_arguments(function: Callable[..., Any], direct: bool) -> dict[str, A
 def test_every_function_can_be_called_from_a_config(place: Any, name: str) -> None:
     family, key, wrapped, part = place
     function = family[name]
-    arguments = example_arguments(function, family in configs._DIRECT)
+    arguments = example_arguments(function, family.direct)
     config = parse_config({**MINIMAL, key: wrapped({name: arguments})}).with_steps(1000)
     call: Call = getattr(config, key)
     if isinstance(call, list):
@@ -217,7 +212,7 @@ def test_every_function_can_be_called_from_a_config(place: Any, name: str) -> No
         parameter.name
         for parameter in inspect.signature(function).parameters.values()
         if parameter.annotation is not Mask
-        and (family not in configs._DIRECT or parameter.kind is inspect.Parameter.KEYWORD_ONLY)
+        and (not family.direct or parameter.kind is inspect.Parameter.KEYWORD_ONLY)
     }
     assert_round_trip(config)
     if family is not configs.DATASETS:

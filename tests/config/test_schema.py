@@ -12,7 +12,7 @@ from running import run_script
 from jaxnn.config import DATASETS, LAYERS, Config, load_config, parse_config
 from jaxnn.errors import ConfigError
 
-CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 VALID: dict[str, Any] = {
     "data": "digits",
     "model": ["flatten", {"dense": 10}],

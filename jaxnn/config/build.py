@@ -1,0 +1,93 @@
+"""From a config to the library's objects."""
+
+from typing import NamedTuple
+
+import jax
+
+from jaxnn import losses, network
+from jaxnn.config.config import Config
+from jaxnn.data import Dataset, augmentation
+from jaxnn.data.augmentation import Augmentation
+from jaxnn.errors import ConfigError
+from jaxnn.layers import Layer
+from jaxnn.optimizers import Optimizer
+from jaxnn.training import steps_per_epoch
+
+
+class Experiment(NamedTuple):
+    """What a config describes.
+
+    Attributes:
+        config: the config, schedules' horizons and the number of classes filled in.
+        dataset: the data.
+        network: the network, which fits the data.
+        loss: the loss.
+        optimizer: the optimizer.
+    """
+
+    config: Config
+    dataset: Dataset
+    network: Layer
+    loss: losses.Loss
+    optimizer: Optimizer
+
+    @property
+    def augment(self) -> Augmentation | None:
+        """What the config applies to training batches, if anything."""
+        calls = self.config.augmentation
+        made = [call.build(f"augmentation.{i}") for i, call in enumerate(calls)]
+        return augmentation.compose(made) if made else None
+
+
+def build(config: Config, dataset: Dataset | None = None) -> Experiment:
+    """Makes the objects that a config describes; loads the data.
+
+    Sets JAX's 64-bit mode, which is one for the whole process, as the precision needs it.
+
+    Args:
+        config: the experiment.
+        dataset: the config's data, if they have been loaded already.
+
+    Raises:
+        ConfigError: if a part refuses its arguments, or the parts do not fit each other.
+        DataError: if the data are missing or damaged.
+    """
+    jax.config.update("jax_enable_x64", config.training.precision == "float64")
+    net = config.model.build("model")
+    loss = config.loss.build("loss")
+    config.with_steps(2**31 - 1).optimizer.build("optimizer")  # wrong values before loading data
+    if dataset is None:
+        dataset = config.data.build("data")
+    try:
+        steps = config.training.epochs * steps_per_epoch(dataset, config.training.batch_size)
+    except ValueError as error:
+        raise ConfigError(f"training: {error}") from error
+    if steps >= 2**31:
+        raise ConfigError(f"training: {steps} steps are too many; at most {2**31 - 1} are counted")
+    config = config.with_steps(steps).with_classes(len(dataset.classes))
+    try:
+        rows = network.describe(net, dataset.in_shape)
+    except ValueError as error:
+        raise ConfigError(f"model: {error}") from error
+    if rows[0].out_shape != (len(dataset.classes),):
+        last = rows[-1].name
+        if rows[-1].path:
+            last = f"layer {'.'.join(map(str, rows[-1].path))} ({last})"
+        raise ConfigError(
+            f"model: the output of {last} has shape {rows[0].out_shape}, but {dataset.name} has "
+            f"{len(dataset.classes)} classes: ({len(dataset.classes)},) is needed"
+        )
+    try:
+        outputs = jax.ShapeDtypeStruct((1, *rows[0].out_shape), "float32")
+        jax.eval_shape(loss, outputs, dataset.train.targets[:1])
+    except ValueError as error:
+        raise ConfigError(f"loss.{config.loss.name}: {error}") from error
+    experiment = Experiment(config, dataset, net, loss, config.optimizer.build("optimizer"))
+    if experiment.augment is not None:
+        keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+        inputs = jax.ShapeDtypeStruct((1, *dataset.in_shape), "float32")
+        try:
+            jax.eval_shape(experiment.augment, keys, inputs, dataset.train.targets[:1])
+        except ValueError as error:
+            raise ConfigError(f"augmentation: {error}") from error
+    return experiment
