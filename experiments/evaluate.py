@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxnn import cli
+from jaxnn.files import write_text
 from jaxnn.metrics import confusions, evaluation
 from jaxnn.plots import evaluation_pictures, save
-from jaxnn.runs import evaluate, load_run, write_text
+from jaxnn.runs import evaluate, load_run
 
 MOST_SHOWN = 10
 

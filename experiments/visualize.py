@@ -10,8 +10,9 @@ anywhere.
 import argparse
 
 from jaxnn import cli
+from jaxnn.files import write_text
 from jaxnn.plots import report_page, run_pictures, save
-from jaxnn.runs import load_run, write_text
+from jaxnn.runs import load_run
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import jax
 
 from jaxnn.config import Config, Experiment, build, load_config
 from jaxnn.errors import JaxnnError, RunError, writing
+from jaxnn.files import write_text
 from jaxnn.network import count
 from jaxnn.observe import health, metrics, to_json
 from jaxnn.observe import tensorboard as event_files
@@ -35,7 +36,6 @@ from jaxnn.runs import (
     git_commit,
     new_run_path,
     save_model,
-    write_text,
 )
 from jaxnn.training import (
     Change,

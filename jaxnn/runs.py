@@ -25,11 +25,12 @@ from jax.typing import ArrayLike
 from jaxnn.config import Config, Experiment, build, load_config
 from jaxnn.data import Dataset, standardize
 from jaxnn.errors import RunError, writing
+from jaxnn.files import write_whole
 from jaxnn.layers.layer import Layer, Tree
 from jaxnn.network import named_leaves
 from jaxnn.prediction import Predict, make_predict
 from jaxnn.training import Evaluation, make_evaluate
-from jaxnn.training.checkpoint import check_arrays, fill, write_atomically
+from jaxnn.training.checkpoint import check_arrays, fill
 
 CONFIG, METRICS, CHECKPOINTS, MODEL, SUMMARY = (
     "config.yaml",
@@ -156,8 +157,8 @@ def save_model(path: Path, params: Tree, state: Tree) -> None:
     dense weights (in, out), images HWIO.
     """
     arrays = jax.device_get({**named_leaves(params), **named_leaves(state, "state.")})
-    with writing(path):
-        write_atomically(path, safetensors.numpy.save(arrays, metadata={"format": "jaxnn"}))
+    with writing(path), write_whole(path) as file:
+        file.write(safetensors.numpy.save(arrays, metadata={"format": "jaxnn"}))
 
 
 def load_model(path: Path, experiment: Experiment) -> tuple[Tree, Tree]:
@@ -188,16 +189,6 @@ def new_run_path(config: Config) -> Path:
         path = path.with_name(f"{config.name}-{stamp}-{number}")
         number += 1
     return path
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all.
-
-    Raises:
-        RunError: if it cannot be written.
-    """
-    with writing(path):
-        write_atomically(path, text.encode())
 
 
 def check_free(path: Path) -> None:

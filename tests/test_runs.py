@@ -20,7 +20,7 @@ from jaxnn.config import load_config, parse_config
 from jaxnn.data import standardize
 from jaxnn.errors import ConfigError, DataError, RunError
 from jaxnn.experiment import train
-from jaxnn.runs import Run, evaluate, load_run, new_run_path, save_model, write_text
+from jaxnn.runs import Run, evaluate, load_run, new_run_path, save_model
 from jaxnn.training import Report
 
 FILES = {"config.yaml", "metrics.jsonl", "model.safetensors", "summary.json"}
@@ -279,24 +279,6 @@ def test_a_directory_that_turns_out_not_to_be_writable_is_an_error(
     monkeypatch.setattr(Path, "mkdir", mkdir)
     with pytest.raises(RunError, match="run: cannot be written: Permission denied"):
         train(parse_config(VALUES), tmp_path / "run")
-
-
-@pytest.mark.parametrize(("place", "name"), [(os, "fsync"), (Path, "replace")])
-def test_a_file_is_written_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, name: str
-) -> None:
-    path = tmp_path / "file"
-    write_text(path, "before")
-
-    def full(*arguments: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(place, name, full)
-    with pytest.raises(RunError, match=f"{path}: cannot be written: No space left"):
-        write_text(path, "after")
-    monkeypatch.undo()
-    assert path.read_text() == "before"
-    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_an_interrupted_run_is_not_a_finished_one(tmp_path: Path) -> None:

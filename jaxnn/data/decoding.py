@@ -20,10 +20,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from jaxnn.data.download import cache_folder
-from jaxnn.data.files import write_whole
 from jaxnn.data.preparation import crop_and_resize, read_image
 from jaxnn.data.progress import progress
 from jaxnn.errors import DataError
+from jaxnn.files import write_whole
 
 Shape = tuple[int, int, int]
 Mapped = np.memmap[Any, np.dtype[np.uint8]]

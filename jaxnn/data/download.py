@@ -8,15 +8,14 @@ honest copy is accepted. Where only that of the compressed file is known, it mus
 import hashlib
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
+from typing import BinaryIO
 
 import platformdirs
 
-from jaxnn.data.files import DAMAGED, is_gzip, open_plain
 from jaxnn.data.progress import progress
 from jaxnn.errors import DataError
+from jaxnn.files import DAMAGED, is_gzip, open_plain, rename, temporary
 
 _BLOCK = 1 << 20
 
@@ -73,24 +72,25 @@ def fetch(
 
     # Room for what gzip may add to incompressible bytes.
     limit = length if as_published else length + length // 1000 + 4096
-    partial = path.with_name(f".{path.name}.{uuid4().hex}.part")
     faults = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for url in urls:
-            fault = _download(url, partial, limit, timeout)
-            fault = fault or _fault(partial, length, sha256, as_published)
-            if fault is None:
-                return partial.replace(forms[-1] if is_gzip(partial) else path)
-            faults.append(f"  {url}: {fault}")
+        with temporary(path) as file:
+            partial = Path(file.name)
+            for url in urls:
+                file.seek(0)
+                file.truncate()
+                fault = _download(url, file, limit, timeout)
+                fault = fault or _fault(partial, length, sha256, as_published)
+                if fault is None:
+                    final = forms[-1] if is_gzip(partial) else path
+                    rename(file, final)
+                    return final
+                faults.append(f"  {url}: {fault}")
     except OSError as error:
         raise DataError(
             f"{path.parent}: cannot be written: {error.strerror}. Make room or give yourself "
             "permission there, or set JAXNN_DATA to another folder"
         ) from error
-    finally:
-        with suppress(OSError):  # it may never have been created, or have been renamed by now
-            partial.unlink()
     form = "as it is published" if as_published else "plain or gzip"
     size = f"{length} bytes" if as_published else f"{length} bytes uncompressed"
     raise DataError(
@@ -123,8 +123,8 @@ def _fault(path: Path, length: int, sha256: str, as_published: bool) -> str | No
     return None
 
 
-def _download(url: str, path: Path, limit: int, timeout: float) -> str | None:
-    """Write what a server sends to `path`, through to the disk; say what went wrong, if it did."""
+def _download(url: str, file: BinaryIO, limit: int, timeout: float) -> str | None:
+    """Write what a server sends to a file; say what went wrong, if it did."""
     import httpx  # here, because who has the files never needs it
 
     # The bytes are wanted as they are stored: no encoding on the way, and none undone (iter_raw).
@@ -136,7 +136,7 @@ def _download(url: str, path: Path, limit: int, timeout: float) -> str | None:
         timeout=timeout,
     )
     try:
-        with path.open("wb") as file, request as response:
+        with request as response:
             if not response.is_success:
                 return f"HTTP status {response.status_code} {response.reason_phrase}"
             total = response.headers.get("Content-Length")
@@ -149,7 +149,6 @@ def _download(url: str, path: Path, limit: int, timeout: float) -> str | None:
                     file.write(chunk)
                     advance(len(chunk))
             file.flush()
-            os.fsync(file.fileno())
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return str(error) or type(error).__name__
     return None

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxnn.errors import writing
+from jaxnn.files import write_whole
 from jaxnn.training import LayerStatistics, Report
-from jaxnn.training.checkpoint import write_atomically
 
 
 @contextmanager
@@ -62,7 +62,8 @@ def cut(path: Path, step: int) -> None:
         if not line.endswith("\n") or json.loads(line)["step"] > step:
             break
         kept.append(line)
-    write_atomically(path, "".join(kept).encode())
+    with write_whole(path) as file:
+        file.write("".join(kept).encode())
 
 
 def _numbers(layer: LayerStatistics) -> dict[str, float]:

@@ -5,7 +5,6 @@ grey. The pair is told apart with every common kind of colour blindness and, by 
 print without colour; either has a contrast of 3 : 1 or more on a white and on a nearly black page.
 """
 
-import io
 import math
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from jaxnn.errors import writing
+from jaxnn.files import write_whole
 
 POSITIVE, NEGATIVE, BACKGROUND = "#e66100", "#2166ac", "#ffffff"
 
@@ -108,14 +108,5 @@ def save(picture: Figure, path: str | Path) -> None:
         RunError: if the file cannot be written.
     """
     path = Path(path)
-    stream = io.BytesIO()
-    picture.savefig(stream, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-    partial = path.with_name(path.name + ".part")
-    with writing(path):
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(stream.getvalue())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    with writing(path), write_whole(path) as file:
+        picture.savefig(file, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})

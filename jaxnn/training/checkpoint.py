@@ -7,7 +7,6 @@ checkpoint is there as a whole or not at all, and one that has been damaged is f
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ import numpy as np
 import safetensors.numpy
 
 from jaxnn.errors import RunError
+from jaxnn.files import write_whole
 from jaxnn.layers.layer import Tree
 from jaxnn.network import named_leaves
 from jaxnn.training.step import TrainState
@@ -61,10 +61,11 @@ def save_checkpoint(folder: Path, train_state: TrainState, info: dict[str, Any])
         "sha256": hashlib.sha256(content).hexdigest(),
         "info": info,
     }
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.json"
-    write_atomically(path.with_suffix(".safetensors"), content)
-    write_atomically(path, _signed(record).encode())
+    with write_whole(path.with_suffix(".safetensors")) as file:
+        file.write(content)
+    with write_whole(path) as file:
+        file.write(_signed(record).encode())
     return path
 
 
@@ -136,25 +137,6 @@ def fill(like: Tree, arrays: dict[str, np.ndarray], prefix: str = "") -> Tree:
     """A tree of the structure of ``like``, of arrays found by their names."""
     leaves = [jnp.asarray(arrays[name]) for name in named_leaves(like, prefix)]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, and onto the disk before it returns."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)  # the new name too
-    finally:
-        os.close(directory)
 
 
 def _signed(record: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxnn.config import Config, Experiment, build, load_config
 from jaxnn.errors import RunError, writing
 from jaxnn.experiment import finish, initial_state
+from jaxnn.files import write_text
 from jaxnn.layers.layer import Tree
 from jaxnn.observe import to_json
 from jaxnn.runs import (
@@ -22,7 +23,6 @@ from jaxnn.runs import (
     SUMMARY,
     check_free,
     load_model,
-    write_text,
 )
 from jaxnn.training import TrainState, load_checkpoint, save_checkpoint, steps_per_epoch
 

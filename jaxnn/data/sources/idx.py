@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxnn.data.dataset import Dataset, Normalize, Prepare, Split, hold_out, normalization
-from jaxnn.data.files import DAMAGED, Readable, open_plain
 from jaxnn.errors import DataError
+from jaxnn.files import DAMAGED, Readable, open_plain
 
 _DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),

@@ -17,8 +17,8 @@ import numpy as np
 
 from jaxnn.data.dataset import Dataset, Split, normalization
 from jaxnn.data.division import divide
-from jaxnn.data.files import DAMAGED, open_plain
 from jaxnn.errors import DataError
+from jaxnn.files import DAMAGED, open_plain
 
 _LARGEST = float(np.finfo(np.float32).max)
 
