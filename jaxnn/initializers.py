@@ -18,26 +18,27 @@ Shape = tuple[int, ...]
 class Initializer(Protocol):
     """Draws an array: ``(key, shape) -> array``, float32, or float64 where JAX has it enabled."""
 
-    def __call__(self, key: Array, shape: Shape, /) -> Array: ...
+    def __call__(self, key: Array, shape: Shape, /) -> Array:
+        """Returns an array of the given shape."""
 
 
 def zeros(key: Array, shape: Shape) -> Array:
-    """Zeros, the usual start of biases."""
+    """Returns zeros, the usual start of biases."""
     return jnp.zeros(shape)
 
 
 def constant(key: Array, shape: Shape, *, value: float) -> Array:
-    """The same number everywhere."""
+    """Returns ``value`` everywhere."""
     return jnp.full(shape, value, jnp.result_type(float))
 
 
 def normal(key: Array, shape: Shape, *, stddev: float = 0.01) -> Array:
-    """Normal with mean 0 and the given standard deviation."""
+    """Returns normal numbers with mean 0 and the given standard deviation."""
     return stddev * jax.random.normal(key, shape)
 
 
 def he(key: Array, shape: Shape) -> Array:
-    """Normal with variance 2 / fan-in, which keeps the scale of signals through relu layers.
+    """Returns normal numbers of variance 2 / fan-in, which keep their scale through relu layers.
 
     Source: He et al. 2015, "Delving Deep into Rectifiers", https://arxiv.org/abs/1502.01852.
     """
@@ -45,7 +46,7 @@ def he(key: Array, shape: Shape) -> Array:
 
 
 def glorot(key: Array, shape: Shape) -> Array:
-    """Uniform with variance 2 / (fan-in + fan-out), for sigmoid and tanh layers.
+    """Returns uniform numbers of variance 2 / (fan-in + fan-out), for sigmoid and tanh layers.
 
     Source: Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward
     neural networks", https://proceedings.mlr.press/v9/glorot10a.html.
@@ -55,7 +56,7 @@ def glorot(key: Array, shape: Shape) -> Array:
 
 
 def lecun(key: Array, shape: Shape) -> Array:
-    """Normal with variance 1 / fan-in, for selu networks and before normalization.
+    """Returns normal numbers of variance 1 / fan-in, for selu networks and before normalization.
 
     Source: LeCun et al. 1998, "Efficient BackProp", section 4.6.
     """
@@ -63,7 +64,7 @@ def lecun(key: Array, shape: Shape) -> Array:
 
 
 def orthogonal(key: Array, shape: Shape, *, scale: float = 1.0) -> Array:
-    """A random matrix with orthonormal rows or columns, whichever are fewer, times ``scale``.
+    """Returns a random matrix of orthonormal rows or columns, whichever are fewer, times ``scale``.
 
     All axes but the last count as rows. Drawn uniformly: the Q of a normal matrix's QR
     decomposition, with the signs that make the diagonal of R positive.
@@ -79,7 +80,7 @@ def orthogonal(key: Array, shape: Shape, *, scale: float = 1.0) -> Array:
 
 
 def nielsen_large(key: Array, shape: Shape) -> Array:
-    """Standard normal: all weights and biases in chapter 1 of Nielsen's book.
+    """Returns standard normal numbers: all weights and biases in chapter 1 of Nielsen's book.
 
     The weighted sums of a layer with many inputs are then so large that sigmoid units saturate:
     the book's point in chapter 3.
@@ -91,7 +92,7 @@ def nielsen_large(key: Array, shape: Shape) -> Array:
 
 
 def nielsen(key: Array, shape: Shape) -> Array:
-    """Normal with variance 1 / fan-in for weights, standard normal for biases (one axis).
+    """Returns normal numbers: of variance 1 / fan-in for weights, 1 for biases (one axis).
 
     Source: Nielsen 2015, "Neural Networks and Deep Learning",
     http://neuralnetworksanddeeplearning.com/chap3.html#weight_initialization.
@@ -100,7 +101,7 @@ def nielsen(key: Array, shape: Shape) -> Array:
 
 
 def fans(shape: Shape) -> tuple[int, int]:
-    """Fan-in and fan-out of a weight of shape (..., in, out).
+    """Returns fan-in and fan-out of a weight of shape (..., in, out).
 
     Raises:
         ValueError: if the shape has fewer than two axes, as a bias has.

@@ -29,7 +29,7 @@ def softmax_cross_entropy(
     *,
     label_smoothing: float = 0.0,
 ) -> tuple[Array, Array]:
-    """Cross-entropy of softmax(outputs), in nats.
+    """Returns the cross-entropy of softmax(outputs), in nats, and its gradient.
 
     With logits z and target probabilities t (one-hot for class numbers), l = -Σₖ tₖ log pₖ with
     p = softmax(z), computed as log pₖ = (zₖ - m) - log Σⱼ exp(zⱼ - m) with m = maxⱼ zⱼ, so that
@@ -66,7 +66,7 @@ def softmax_cross_entropy(
 def sigmoid_binary_cross_entropy(
     outputs: Array, targets: Array, weights: Array | None = None
 ) -> tuple[Array, Array]:
-    """Cross-entropy of independent yes-or-no outputs σ(z), in nats, summed over the outputs.
+    """Returns the cross-entropy of independent yes-or-no outputs σ(z), in nats, summed over them.
 
     With logits z and targets t in [0, 1], l = -Σₖ [tₖ log σ(zₖ) + (1 - tₖ) log(1 - σ(zₖ))]. Since
     log σ(z) = z - log(1 + eᶻ) and log(1 - σ(z)) = -log(1 + eᶻ), each term is log(1 + eᶻ) - t z,
@@ -92,7 +92,7 @@ def sigmoid_binary_cross_entropy(
 def mean_squared_error(
     outputs: Array, targets: Array, weights: Array | None = None
 ) -> tuple[Array, Array]:
-    """The mean over examples and outputs of (y - t)².
+    """Returns the mean over examples and outputs of (y - t)², and its gradient.
 
     Derivation: l = (1/K) Σₖ (yₖ - tₖ)² over the K outputs of an example, so
     ∂l/∂yₖ = 2 (yₖ - tₖ) / K.
@@ -109,7 +109,7 @@ def mean_squared_error(
 
 
 def quadratic(outputs: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array]:
-    """Nielsen's quadratic cost, C = (1 / 2n) Σ ‖a - y‖² over n examples.
+    """Returns Nielsen's quadratic cost, C = (1 / 2n) Σ ‖a - y‖² over n examples.
 
     Derivation: l = ½ Σₖ (aₖ - yₖ)², so ∂l/∂aₖ = aₖ - yₖ. (It is K / 2 times the mean squared error,
     for K outputs.)
@@ -130,7 +130,7 @@ def quadratic(outputs: Array, targets: Array, weights: Array | None = None) -> t
 def huber(
     outputs: Array, targets: Array, weights: Array | None = None, *, delta: float = 1.0
 ) -> tuple[Array, Array]:
-    """Squared error near the target, absolute error far from it; the mean over the outputs.
+    """Returns the squared error near the target, the absolute error far from it; the outputs' mean.
 
     With e = y - t, each term is ½ e² where |e| ≤ δ and δ (|e| - ½ δ) beyond: outliers pull with a
     bounded force.
@@ -161,7 +161,7 @@ def huber(
 def hinge(
     outputs: Array, targets: Array, weights: Array | None = None, *, margin: float = 1.0
 ) -> tuple[Array, Array]:
-    """Multi-class hinge loss: every wrong class's score has to stay below the right one's.
+    """Returns the hinge loss of several classes: wrong scores have to stay below the right one.
 
     With scores z and the right class y, l = (1/K) Σ_{k ≠ y} max(0, Δ + zₖ - z_y): the form of
     Weston and Watkins, divided by the number of classes K as PyTorch's ``MultiMarginLoss`` does.
@@ -191,7 +191,7 @@ def hinge(
 
 
 def _prepare(outputs: Array, targets: Array) -> tuple[Array, Array]:
-    """Outputs in float32 at least, and targets of the same shape and type, one-hot if need be."""
+    """Returns outputs in float32 at least, and targets of the same shape and type."""
     y = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
     if targets.shape == outputs.shape:
         return y, targets.astype(y.dtype)
@@ -209,7 +209,7 @@ def _prepare(outputs: Array, targets: Array) -> tuple[Array, Array]:
 def _mean(
     losses: Array, gradients: Array, weights: Array | None, outputs: Array
 ) -> tuple[Array, Array]:
-    """The weighted mean of losses (batch, ...), and its gradient from those of each loss."""
+    """Returns the weighted mean of losses (batch, ...) and, from their gradients, its own."""
     if weights is None:
         return losses.mean(), (gradients / losses.size).astype(outputs.dtype)
     w = weights.astype(losses.dtype).reshape(weights.shape + (1,) * (losses.ndim - weights.ndim))

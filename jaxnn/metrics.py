@@ -45,12 +45,12 @@ class Calibration(NamedTuple):
 
 
 def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """The fraction of examples whose class is the prediction."""
+    """Returns the fraction of examples whose class is the prediction."""
     return top_k_accuracy(probabilities, targets, 1)
 
 
 def top_k_accuracy(probabilities: np.ndarray, targets: np.ndarray, k: int) -> float:
-    """The fraction of examples whose class is among the k most probable ones.
+    """Returns the fraction of examples whose class is among the k most probable ones.
 
     Raises:
         ValueError: if k is not between 1 and the number of classes.
@@ -63,7 +63,7 @@ def top_k_accuracy(probabilities: np.ndarray, targets: np.ndarray, k: int) -> fl
 
 
 def confusion_matrix(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """How many examples of each class (row) were predicted as each class (column), int64."""
+    """Returns how many examples of a class (row) were predicted as a class (column), int64."""
     _check(probabilities, targets)
     classes = probabilities.shape[1]
     cells = targets * classes + probabilities.argmax(1)
@@ -71,7 +71,7 @@ def confusion_matrix(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarr
 
 
 def class_scores(confusion: np.ndarray) -> Scores:
-    """Precision, recall, F1 and support of each class, from a confusion matrix."""
+    """Returns precision, recall, F1 and support of each class, from a confusion matrix."""
     right = confusion.diagonal()
     support, predicted = confusion.sum(1), confusion.sum(0)
     with np.errstate(invalid="ignore"):  # 0 / 0: NaN is meant
@@ -81,12 +81,12 @@ def class_scores(confusion: np.ndarray) -> Scores:
 
 
 def balanced_accuracy(confusion: np.ndarray) -> float:
-    """The mean of the recall of those classes that have examples, from a confusion matrix."""
+    """Returns the mean recall of those classes that have examples, from a confusion matrix."""
     return float(np.nanmean(class_scores(confusion).recall))
 
 
 def calibration(probabilities: np.ndarray, targets: np.ndarray, *, bins: int = 15) -> Calibration:
-    """Whether predictions of which the network is 80 % sure are right in 80 % of the cases.
+    """Returns whether predictions made with 80 % confidence are right in 80 % of the cases.
 
     Confidence is the probability of the prediction. Examples are sorted into bins of equal width,
     ((m - 1) / bins, m / bins] for m = 1 … bins; in each, accuracy is compared with the mean
@@ -112,7 +112,7 @@ def calibration(probabilities: np.ndarray, targets: np.ndarray, *, bins: int = 1
 def confident_mistakes(
     probabilities: np.ndarray, targets: np.ndarray, most: int | None = None
 ) -> np.ndarray:
-    """Which examples are predicted wrongly, the most confident mistake first, int64.
+    """Returns which examples are predicted wrongly, the most confident mistake first, int64.
 
     Args:
         probabilities: see above.
@@ -126,7 +126,7 @@ def confident_mistakes(
 
 
 def confusions(confusion: np.ndarray, most: int | None = None) -> list[tuple[int, int, int]]:
-    """What is taken for what: (class, predicted class, how often), the most frequent first."""
+    """Returns what is taken for what, most frequent first: (class, predicted class, how often)."""
     wrong = confusion - np.diag(confusion.diagonal())
     order = np.argsort(-wrong, axis=None, kind="stable")[: np.count_nonzero(wrong)][:most]
     rows, columns = np.unravel_index(order, wrong.shape)
@@ -141,7 +141,7 @@ def evaluation(
     top: int = 3,
     mistakes: int = 100,
 ) -> dict[str, Any]:
-    """Everything above in one dictionary of plain values, as JSON has them; None stands for NaN.
+    """Returns all of the above as one dictionary of plain values, as JSON has them; None for NaN.
 
     Args:
         probabilities: see above.
@@ -196,7 +196,7 @@ def evaluation(
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """NumPy numbers as Python's, NaN as None."""
+    """Returns NumPy numbers as Python's, NaN as None."""
     return {key: None if np.isnan(value) else value.item() for key, value in values.items()}
 
 

@@ -31,8 +31,9 @@ from jaxnn.network import parallel, serial, shortcut
 
 
 def lenet5(classes: int = 10) -> Layer:
-    """LeNet-5, made to read digits of 28 × 28 pixels: 6 and 16 maps of 5 × 5, then 120 and 84
-    units; 61,706 parameters.
+    """Returns LeNet-5, made to read digits of 28 × 28 pixels; 61,706 parameters.
+
+    It has 6 and 16 maps of 5 × 5, then 120 and 84 units.
 
     As it is usually built today: the second convolution sees all six maps (1,516 weights became
     2,416), subsampling is a mean without coefficients of its own, tanh is not scaled, and the
@@ -60,8 +61,9 @@ def nielsen_chapter6(
     dropout_rate: float = 0.0,
     classes: int = 10,
 ) -> Layer:
-    """The networks of chapter 6 of Michael Nielsen's book: convolutions of 5 × 5, each followed by
-    max-pooling, then fully connected layers.
+    """Returns a network of chapter 6 of Michael Nielsen's book.
+
+    Convolutions of 5 × 5, each followed by max-pooling, come before fully connected layers.
 
     ``maps: [20]`` is its first convolutional network, the default its second; then come
     ``activation: relu``, ``units: [100, 100]``, and last ``units: [1000, 1000]`` with
@@ -91,10 +93,10 @@ def nielsen_chapter6(
 
 
 def bird_cnn(classes: int = 2, *, dropout_rate: float = 0.5) -> Layer:
-    """Three blocks of convolution 3 × 3 (32, 64 and 128 channels), relu and max-pooling, then 256
-    units with dropout: the plain network that tells birds from everything else.
+    """Returns the plain network that tells birds from everything else.
 
-    For photographs of 32 × 32 × 3, 618,306 parameters with two classes.
+    It has three blocks of convolution 3 × 3 (32, 64 and 128 channels), relu and max-pooling, then
+    256 units with dropout. For photographs of 32 × 32 × 3, 618,306 parameters with two classes.
 
     Args:
         classes: the number of outputs.
@@ -105,8 +107,9 @@ def bird_cnn(classes: int = 2, *, dropout_rate: float = 0.5) -> Layer:
 
 
 def fast_mnist(classes: int = 10) -> Layer:
-    """A network of our own, small and made for speed: 99 % of MNIST's test images after one epoch
-    of ``configs/mnist_99_fast.yaml``; 33,914 parameters.
+    """Returns a network of our own, small and made for speed; 33,914 parameters.
+
+    After one epoch of ``configs/mnist_99_fast.yaml`` it knows 99 % of MNIST's test images.
 
     The first convolution takes every third pixel, so that 8 × 8 positions are left: the work of
     the others falls to a ninth, and 8 and then 4 rows suit Winograd's algorithm. Pooling comes
@@ -124,8 +127,10 @@ def fast_mnist(classes: int = 10) -> Layer:
 
 
 def resnet20(classes: int = 10) -> Layer:
-    """The residual network of 20 layers for CIFAR: three stages of three blocks, with 16, 32 and 64
-    channels, the second and third stage at half the resolution; 269,722 parameters for ten classes.
+    """Returns the residual network of 20 layers for CIFAR; 269,722 parameters for ten classes.
+
+    It has three stages of three blocks, with 16, 32 and 64 channels, the second and third stage at
+    half the resolution.
 
     Shortcuts are parameter-free throughout (option A): where a stage begins, every other pixel is
     taken, and the new channels are zero. Convolutions have no bias, batch normalization has.
@@ -146,7 +151,7 @@ def resnet20(classes: int = 10) -> Layer:
 
 
 def _residual(units: int, *, first: bool) -> tuple[Layer, Layer]:
-    """A block of two convolutions; ``first`` of its stage, with half the resolution."""
+    """Returns a block of two convolutions; ``first`` of its stage, with half the resolution."""
     body = serial(
         *(conv2d(units, stride=2 if first else 1, padding=1, bias=False), batch_norm(), relu()),
         *(conv2d(units, bias=False), batch_norm()),
@@ -155,7 +160,7 @@ def _residual(units: int, *, first: bool) -> tuple[Layer, Layer]:
 
 
 def _every_other(units: int) -> Layer:
-    """Every other pixel in both directions, with channels of zeros up to ``units``."""
+    """Returns every other pixel in both directions, with channels of zeros up to ``units``."""
 
     def init(key: Array, in_shape: Shape) -> tuple[Tree, Shape]:
         height, width, _ = in_shape
@@ -167,7 +172,7 @@ def _every_other(units: int) -> Layer:
         return lax.pad(y, y.dtype.type(0), [*[(0, 0, 0)] * 3, (0, units - x.shape[3], 0)]), x[:0]
 
     def backward(params: Tree, residuals: Tree, dy: Array) -> tuple[Array, Tree]:
-        """yᵢⱼ = [x₂ᵢ,₂ⱼ, 0]: dx is dy without the last channels, with zeros between its pixels."""
+        """Of yᵢⱼ = [x₂ᵢ,₂ⱼ, 0], dx is dy without the last channels, zeros between its pixels."""
         _, height, width, channels = residuals.shape
         margins = [(0, (size - 1) % 2, 1) for size in (height, width)]
         zero = dy.dtype.type(0)

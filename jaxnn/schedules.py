@@ -22,12 +22,12 @@ Steps: TypeAlias = Annotated[int, RunLength]
 
 
 def constant(value: float) -> Schedule:
-    """The same learning rate at every step."""
+    """Returns the schedule of one learning rate at every step."""
     return lambda step: jnp.full(jnp.shape(step), value, float)
 
 
 def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
-    """One learning rate after another: ``values[i]`` from step ``boundaries[i - 1]`` on.
+    """Returns one learning rate after another: ``values[i]`` from step ``boundaries[i - 1]`` on.
 
     Source: the steps of He et al. 2016, https://arxiv.org/abs/1512.03385, section 4.2.
 
@@ -56,7 +56,7 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
 def exponential(
     peak: float, steps: Steps, *, decay: float = 0.1, staircase: bool = False, final: float = 0.0
 ) -> Schedule:
-    """Multiplied by ``decay`` every ``steps`` steps: peak · decay^(step / steps).
+    """Returns peak · decay^(step / steps): multiplied by ``decay`` every ``steps`` steps.
 
     Args:
         peak: the learning rate at step 0.
@@ -81,7 +81,7 @@ def exponential(
 
 
 def cosine(peak: float, steps: Steps, *, final: float = 0.0) -> Schedule:
-    """From ``peak`` along half a cosine wave to ``final`` at ``steps``, and that from there on.
+    """Returns half a cosine wave from ``peak`` to ``final`` at ``steps``; constant from there on.
 
     Source: Loshchilov & Hutter 2017, "SGDR", https://arxiv.org/abs/1608.03983.
 
@@ -99,7 +99,7 @@ def cosine(peak: float, steps: Steps, *, final: float = 0.0) -> Schedule:
 def warmup_cosine(
     peak: float, steps: Steps, *, warmup: int, initial: float = 0.0, final: float = 0.0
 ) -> Schedule:
-    """In a straight line from ``initial`` to ``peak``, then along half a cosine wave to ``final``.
+    """Returns a straight line from ``initial`` to ``peak``, then half a cosine wave to ``final``.
 
     Source: Goyal et al. 2017, https://arxiv.org/abs/1706.02677 (warm-up); Loshchilov & Hutter
     2017, https://arxiv.org/abs/1608.03983 (cosine).
@@ -132,7 +132,7 @@ def one_cycle(
     div_factor: float = 25.0,
     final_div_factor: float = 1e4,
 ) -> Schedule:
-    """Up along half a cosine wave, then down along another: "super-convergence".
+    """Returns half a cosine wave upward, then another downward: "super-convergence".
 
     Source: Smith & Topin 2018, https://arxiv.org/abs/1708.07120; the names are PyTorch's.
 
@@ -164,7 +164,7 @@ def one_cycle(
 
 
 def _half_wave(first: float, last: float, begin: int, end: int) -> Schedule:
-    """Half a cosine wave from ``first`` at step ``begin`` to ``last`` at ``end``; flat outside."""
+    """Returns half a wave from ``first`` at step ``begin`` to ``last`` at ``end``; flat outside."""
 
     def schedule(step: Array) -> Array:
         progress = jnp.clip((step - begin) / (end - begin), 0, 1)

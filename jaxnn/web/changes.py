@@ -1,5 +1,4 @@
-"""What the page may change in the config: checked, so that it can neither run code nor exhaust the
-machine."""
+"""What the page may change in the config: neither may it run code nor exhaust the machine."""
 
 import math
 from typing import Any
@@ -15,7 +14,7 @@ the lab was started with may be as large as it is."""
 
 
 def configured(config: Config, change: Configure, started: Config) -> Config:
-    """A config with what a client changes.
+    """Returns a config with what a client changes.
 
     Args:
         config: the config as it is.
@@ -57,19 +56,19 @@ def check_size(experiment: Experiment, started: Experiment) -> None:
 
 
 def with_learning_rate(config: Config, learning_rate: float) -> Config:
-    """A config whose optimizer has another learning rate, wherever it has one."""
+    """Returns a config whose optimizer has another learning rate, wherever it has one."""
     return config.model_copy(update={"optimizer": _with_rate(config.optimizer, learning_rate)})
 
 
 def scheduled(call: Any) -> bool:
-    """Whether a call of a config names a schedule."""
+    """Returns whether a call of a config names a schedule."""
     if isinstance(call, Call):
         return call.family is SCHEDULES or any(map(scheduled, call.arguments.values()))
     return isinstance(call, list) and any(map(scheduled, call))
 
 
 def _size(experiment: Experiment) -> tuple[int, int, int]:
-    """How many numbers a network trains and computes a step, and of how many layers it is."""
+    """Returns the numbers of parameters, of numbers computed a step, and of layers."""
     rows = describe(experiment.network, experiment.dataset.in_shape)
     outputs = sum(math.prod(row.out_shape) for row in rows)
     layers = sum(not layer.layers for _, layer in walk(experiment.network))
@@ -77,7 +76,7 @@ def _size(experiment: Experiment) -> tuple[int, int, int]:
 
 
 def _imports(call: Any) -> set[str]:
-    """The functions outside the library that a config's model names."""
+    """Returns the functions outside the library that a config's model names."""
     if isinstance(call, Call):
         own = {call.name} - set(call.family)
         return own.union(*map(_imports, call.arguments.values()))

@@ -19,7 +19,7 @@ _RATES = {"sgd": 0.1, "adagrad": 0.01, "lion": 1e-4, "muon": 0.02}
 def describe_training(
     config: Config, layers: Sequence[LayerSummary], params: Tree
 ) -> dict[str, Any]:
-    """What is trained: the config and the network's layers with shapes and formulas."""
+    """Returns what is trained: the config and the network's layers with shapes and formulas."""
     forward, backward = formulas.of_loss(config.loss.name)
     return {
         "name": config.name,
@@ -46,7 +46,7 @@ def _layer(row: LayerSummary, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_given(dataset: Dataset) -> dict[str, Any]:
-    """What stays as it is, whatever is changed in the lab: the data, and what can be chosen."""
+    """Returns what stays, whatever is changed in the lab: the data, and what can be chosen."""
     shape, some = dataset.in_shape, dataset.train.inputs[:10_000]  # the rest may lie on a disk
     image = len(shape) == 3 and shape[-1] in (1, 3) and some.dtype == np.uint8
     return {
@@ -75,7 +75,7 @@ def describe_given(dataset: Dataset) -> dict[str, Any]:
 
 
 def step_flops(layers: Sequence[LayerSummary], params: Tree) -> float:
-    """Floating-point operations an example of a step, those of matrix products alone.
+    """Returns the floating-point operations an example of a step, matrix products alone.
 
     A weight of shape (..., in, out) is used at each of the output's positions, in a product and a
     sum; backward does twice as much, but for the first layer, whose input has no gradient.

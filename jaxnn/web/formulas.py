@@ -109,7 +109,7 @@ LOSSES: dict[str, tuple[str, str]] = {
 
 
 def of_layer(name: str, parameters: Iterable[str]) -> tuple[str, list[str]]:
-    """A layer's formula and those of its gradients, for the parameters that it has."""
+    """Returns a layer's formula and those of its gradients, for the parameters that it has."""
     formula = LAYERS.get(name)
     present = list(parameters)
     if formula is None:
@@ -127,5 +127,5 @@ def of_layer(name: str, parameters: Iterable[str]) -> tuple[str, list[str]]:
 
 
 def of_loss(name: str) -> tuple[str, str]:
-    """The formulas of a loss of one example and of its gradient; t is the target, as a row."""
+    """Returns the formulas of an example's loss and its gradient; t is the target, as a row."""
     return LOSSES.get(name, (f"L = {name}(y, t)", "∂L/∂y"))

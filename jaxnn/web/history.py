@@ -42,7 +42,7 @@ class History:
         return time.monotonic() - self._published_at >= REPORT_SECONDS
 
     def publish(self) -> dict[str, Any] | None:
-        """Records what was added since the last time as one report; gives it as clients get it."""
+        """Records what was added since the last time as one report; returns it for clients."""
         if not self._unpublished:
             return None
         report = _together(self._unpublished)
@@ -55,12 +55,12 @@ class History:
         return self._wire(row)
 
     def message(self) -> str:
-        """The message with all reports; from any thread."""
+        """Returns the message with all reports; from any thread."""
         records = list(self.records)
         return to_json({"type": "history", "reports": [self._wire(row) for row in records]})
 
     def _wire(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A line of ``metrics.jsonl`` as clients get it."""
+        """Returns a line of ``metrics.jsonl`` as clients get it."""
         validation = None
         if "validation_loss" in row:
             validation = {"loss": row["validation_loss"], "accuracy": row["validation_accuracy"]}
@@ -75,7 +75,7 @@ class History:
 
 
 def _together(parts: Sequence[tuple[int, Report]]) -> Report:
-    """The reports of chunks that follow each other as one; each with its number of steps."""
+    """Returns the reports of successive chunks as one; each comes with its number of steps."""
     steps = sum(taken for taken, _ in parts)
     last = parts[-1][1]
 
@@ -94,7 +94,7 @@ def _together(parts: Sequence[tuple[int, Report]]) -> Report:
 
 
 def thinned(records: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
-    """About so many of the records, evenly over the steps; none with a warning is left out."""
+    """Returns about so many records, evenly over the steps, and all that have warnings."""
     apart = (records[-1]["step"] - records[0]["step"]) / number
     kept = records[:1]
     for row in records[1:]:

@@ -15,7 +15,7 @@ class Mailbox:
 
     Args:
         wake: called, from the session's thread, when something is there.
-        history: gives the message with all reports.
+        history: returns the message with all reports.
     """
 
     def __init__(self, wake: Callable[[], None], history: Callable[[], str]) -> None:
@@ -43,7 +43,7 @@ class Mailbox:
         self._wake()
 
     def take(self) -> list[str | bytes]:
-        """All that is there, in the order in which it makes sense."""
+        """Returns all that is there, in the order in which it makes sense."""
         with self._lock:
             latest, self._latest = self._latest, {}
             queued, self._queue = list(self._queue), deque()

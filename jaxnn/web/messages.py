@@ -1,5 +1,4 @@
-"""What passes between the lab's page and its server: validated on the way in, packed on the way
-out."""
+"""What passes between the lab's page and its server: checked coming in, packed going out."""
 
 import base64
 import binascii
@@ -65,7 +64,7 @@ class Drawing(_Message):
     ink: str
 
     def image(self) -> np.ndarray:
-        """The drawing, (height, width, 1) uint8.
+        """Returns the drawing, (height, width, 1) uint8.
 
         Raises:
             MessageError: if ``ink`` is not that.
@@ -148,7 +147,7 @@ def _read(adapter: pydantic.TypeAdapter[Any], text: str | bytes, what: str) -> A
 
 
 def stored_input(given: Example, dataset: Dataset) -> tuple[np.ndarray, int | None]:
-    """The example's input, (*in_shape) as the data set stores it, and its target if it has one.
+    """Returns an example's input as the data set stores it, (*in_shape), and its target, if any.
 
     Raises:
         MessageError: if there is no such example, or it is not of that shape and type.
@@ -187,7 +186,7 @@ def stored_input(given: Example, dataset: Dataset) -> tuple[np.ndarray, int | No
 
 
 def pack(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
-    """Arrays as a browser reads them without copying: typed views into one buffer.
+    """Returns arrays as a browser reads them without copying: typed views into one buffer.
 
     The form: the length of the header, uint32; the header, JSON in UTF-8, padded with spaces so
     that what follows begins at a multiple of 8 bytes; the arrays, little-endian, each padded to
@@ -209,7 +208,7 @@ def pack(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What ``pack`` was given."""
+    """Returns what ``pack`` was given."""
     (length,) = struct.unpack_from("<I", content)
     header = json.loads(content[4 : 4 + length])
     arrays = {}

@@ -37,7 +37,7 @@ class Programs:
         self._look, self._predict = _compiled(experiment, [row.path for row in self.layers])
 
     def trace(self, train_state: TrainState, example: Example, kind: str) -> bytes:
-        """What the network does with an example; see ``jaxnn.web.server``.
+        """Returns what the network does with an example; see ``jaxnn.web.server``.
 
         Raises:
             MessageError: if there is no such example.

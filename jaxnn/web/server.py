@@ -82,7 +82,7 @@ _POLICY = (
 
 
 def listen(port: int | None = None) -> socket.socket:
-    """A socket that listens on this machine's loopback address, by default on a free port.
+    """Returns a socket that listens on this machine's loopback address, by default on a free port.
 
     Raises:
         JaxnnError: if the port is taken or not allowed.
@@ -105,7 +105,7 @@ def listen(port: int | None = None) -> socket.socket:
 
 @contextlib.contextmanager
 def serve(session: Session, listener: socket.socket) -> Iterator[str]:
-    """Serves the lab in a thread of its own; gives its address."""
+    """Serves the lab in a thread of its own; yields its address."""
     host, port = listener.getsockname()
     server = uvicorn.Server(
         uvicorn.Config(
@@ -132,7 +132,7 @@ def serve(session: Session, listener: socket.socket) -> Iterator[str]:
 
 
 def make_app(session: Session, port: int) -> ASGIApp:
-    """The ASGI application that serves a session at a port."""
+    """Returns the ASGI application that serves a session at a port."""
     mimetypes.add_type("text/javascript", ".js")  # some systems' tables have another type
 
     async def index(request: Request) -> Response:
@@ -342,7 +342,7 @@ def _asked(session: Session, function: Callable[..., Any], *arguments: Any) -> A
 
 
 async def _body(request: Request) -> bytes:
-    """A request's JSON; a page from elsewhere cannot send that type without being asked first."""
+    """Returns a request's JSON, a type that a page from elsewhere cannot send just so."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(400, f"content-type: expected application/json, got {kind!r}")

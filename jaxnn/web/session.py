@@ -105,7 +105,7 @@ class Session:
         self._thread.join()
 
     def history(self) -> str:
-        """The message with all reports."""
+        """Returns the message with all reports."""
         return self._history.message()
 
     @property
@@ -211,11 +211,11 @@ class Session:
         self._tell("lab", {"type": "lab", **self.lab})
 
     def trace(self, example: Example) -> bytes:
-        """What the network does with an example, packed; see ``jaxnn.web.server``."""
+        """Returns what the network does with an example, packed; see ``jaxnn.web.server``."""
         return self._trace("trace", example)
 
     def prepare(self, drawing: Drawing) -> bytes:
-        """A drawing as an example of the data set, packed.
+        """Returns a drawing as an example of the data set, packed.
 
         Raises:
             MessageError: if ``ink`` has not the drawing's size.

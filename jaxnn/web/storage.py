@@ -138,7 +138,7 @@ def _summary(path: Path) -> dict[str, Any]:
 
 
 def _read_records(path: Path, step: int) -> list[dict[str, Any]]:
-    """The reports of a run up to a step; none if they cannot be read."""
+    """Returns the reports of a run up to a step; none if they cannot be read."""
     try:
         lines = (path / METRICS).read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines]
