@@ -1,0 +1,19 @@
+"""The benchmarks, one module each: what it measures is said by its ``measure``.
+
+To add one, write a module with ``measure(pairs)``, which yields a row for each figure (see
+``measuring``), and enter it below.
+"""
+
+from benchmarks import browse, conv, fast, lab, memory, mlp, observe, products, stream
+
+BENCHMARKS = {
+    "browse": browse.measure,
+    "conv": conv.measure,
+    "fast": fast.measure,
+    "lab": lab.measure,
+    "memory": memory.measure,
+    "mlp": mlp.measure,
+    "observe": observe.measure,
+    "products": products.measure,
+    "stream": stream.measure,
+}

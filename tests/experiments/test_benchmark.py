@@ -1,0 +1,107 @@
+"""benchmark.py: what it prints and writes; peers that train something else are refused."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from running import EXPERIMENTS, run_script
+
+from jaxnn.errors import JaxnnError
+
+
+@pytest.fixture(autouse=True)
+def scripts_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python has it for a script: its folder is where modules are found."""
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+
+
+def rows(pairs: int) -> Iterator[dict[str, Any]]:
+    """Two figures."""
+    times = {"ours_seconds": 0.25, "peer_seconds": 0.5, "ratio": 2.0}
+    yield {"benchmark": "small", "case": f"of {pairs}", "peer": "another", **times}
+    yield {"benchmark": "small", "case": "memory", "unit": "MiB", "value": 723.0}
+
+
+def test_it_prints_and_writes_each_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import benchmarks
+
+    monkeypatch.setitem(benchmarks.BENCHMARKS, "small", rows)
+    path = tmp_path / "small.json"
+    outcome = run_script(capsys, "benchmark", "small", "--pairs", 3, "--json", path)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert [line.split() for line in outcome.out.splitlines()[2:]] == [
+        ["of", "3", "another", "0.2500", "0.5000", "2.00"],
+        ["memory", "MiB", "723"],
+    ]
+    assert json.loads(path.read_text()) == list(rows(3))
+    outcome = run_script(capsys, "benchmark", "small", "--json", tmp_path / "nowhere" / "x.json")
+    assert outcome.status == 2
+    assert "nowhere/x.json: cannot write: No such file or directory" in outcome.err
+
+
+def test_every_module_has_its_entry_and_its_line_of_help(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import benchmarks
+
+    modules = {path.stem for path in (EXPERIMENTS / "benchmarks").glob("*.py")}
+    assert set(benchmarks.BENCHMARKS) == modules - {"__init__", "measuring"}
+    help_text = run_script(capsys, "benchmark", "--help").out
+    for name, measure in benchmarks.BENCHMARKS.items():
+        assert measure.__module__ == f"benchmarks.{name}"
+        assert measure.__doc__
+        assert f"  {name:<10}{measure.__doc__.splitlines()[0]}\n" in help_text + "\n"
+
+
+def small_problem(activation: str, loss: str, momentum: float) -> Any:
+    from benchmarks import mlp
+    from peers.problem import Problem
+
+    sizes = (12, 8, 4)
+    random = np.random.default_rng(0)
+    network = mlp._network(sizes, activation, loss)
+    state = mlp.init_train_state(network, mlp.sgd(0.0), sizes[:1], seed=0)
+    return Problem(
+        sizes,
+        activation,
+        loss,
+        random.integers(0, 256, (40, 12), np.uint8),
+        random.integers(0, 4, 40, np.int32),
+        np.arange(40, dtype=np.int32).reshape(5, 8),
+        mlp._weights(state),
+        learning_rate=0.5,
+        momentum=momentum,
+    )
+
+
+def test_peers_train_the_same_and_whoever_does_not_is_refused() -> None:
+    from benchmarks import mlp
+    from peers import jax_grad, numpy_book
+
+    problem = small_problem("relu", "softmax_cross_entropy", 0.9)
+    found = list(mlp.compare("small", problem, {"jax.grad": jax_grad.autodiff}, 1))
+    book = small_problem("sigmoid", "quadratic", 0.0)
+    found += mlp.compare("small", book, {"NumPy": numpy_book.per_example}, 1)
+    assert [row["peer"] for row in found] == ["jax.grad", "NumPy"]
+    assert all(row["ratio"] > 0 for row in found)
+
+    def faster(problem: Any) -> Any:
+        return jax_grad.autodiff(problem._replace(learning_rate=0.6))
+
+    with pytest.raises(JaxnnError, match=r"small: faster trains something else: .* differ by"):
+        list(mlp.compare("small", problem, {"faster": faster}, 1))
+
+
+def test_a_peer_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import mlp
+
+    monkeypatch.delitem(sys.modules, "peers.pytorch", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(JaxnnError, match=r"needs torch: .* pip install '\.\[bench\]'"):
+        next(mlp.measure(1))
