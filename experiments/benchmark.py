@@ -1,9 +1,10 @@
-"""Times jaxnn beside its peers, each pair in one run: same network, same initial weights, same
-order of the batches, same precision, compilation apart, both warmed up.
+"""Times jaxnn beside other programs that do the same work.
 
     python experiments/benchmark.py mlp --json mlp.json
 
-A ratio is the peer's time over ours, the median over the pairs: above 1, jaxnn is faster.
+Both train the same network from the same initial weights, with the same batches in the same order
+and in the same precision. They take turns, after a warm-up that includes compilation. A ratio is
+the other program's time over jaxnn's, the median over these pairs: above 1, jaxnn is faster.
 """
 
 import argparse
