@@ -1,0 +1,132 @@
+"""Steps of matrices, made orthogonal."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxnn.layers.layer import Tree
+from jaxnn.optimizers.adaptive import scale_by_adam
+from jaxnn.optimizers.optimizer import (
+    Mask,
+    Optimizer,
+    add_decayed_weights,
+    average,
+    chain,
+    check_decay,
+    check_positive,
+    corrected,
+    global_norm,
+    make_state,
+    scale_by_learning_rate,
+    weights_only,
+)
+from jaxnn.optimizers.wrappers import partition
+from jaxnn.schedules import Schedule
+
+
+def matrices_only(params: Tree) -> Tree:
+    """The mask that is True for parameters of two or more axes."""
+    return jax.tree.map(lambda p: p.ndim >= 2, params)
+
+
+def muon(
+    learning_rate: float | Schedule,
+    *,
+    momentum: float = 0.95,
+    nesterov: bool = True,
+    steps: int = 5,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    mask: Mask = weights_only,
+    matrices: Mask = matrices_only,
+) -> Optimizer:
+    """Muon: momentum for matrices, orthogonalized, so that all directions are learnt equally fast.
+
+    The step of a matrix W (in, out) with momentum U S Vᵀ is about η √max(1, out / in) U Vᵀ. All
+    other parameters follow Adam at the same learning rate (as in optax; for one of their own,
+    see ``partition`` and ``scale_by_muon``).
+
+    Source: Jordan 2024, https://kellerjordan.github.io/posts/muon/.
+
+    Args:
+        learning_rate: η, a number or a schedule.
+        momentum: decay of the average of the gradient, in [0, 1).
+        nesterov: whether to look ahead as Nesterov does, in Adam too.
+        steps: of the Newton-Schulz iteration that orthogonalizes.
+        b1: see ``adam``.
+        b2: see ``adam``.
+        eps: added to denominators, in Adam too; above 0.
+        weight_decay: decoupled, as in ``adamw``.
+        mask: which parameters decay.
+        matrices: which parameters are orthogonalized: by default, those of two or more axes. One of
+            more than two, such as a convolution's (height, width, in, out), is seen as the matrix
+            of its last axis against all the others. (optax takes those of two only.)
+
+    Raises:
+        ValueError: if a hyper-parameter is out of its range.
+    """
+    return chain(
+        partition(
+            matrices,
+            scale_by_muon(momentum, nesterov=nesterov, steps=steps, eps=eps),
+            scale_by_adam(b1, b2, eps, nesterov=nesterov),
+        ),
+        *([add_decayed_weights(weight_decay, mask=mask)] if weight_decay else []),
+        scale_by_learning_rate(learning_rate),
+    )
+
+
+def scale_by_muon(
+    momentum: float = 0.95, *, nesterov: bool = True, steps: int = 5, eps: float = 1e-8
+) -> Optimizer:
+    """Muon's step before the learning rate: the momentum with its singular values pushed to one.
+
+    m ← μ m + (1 - μ) g, corrected for its start at zero as in ``scale_by_adam``, and seen as a
+    matrix of fan-in rows and fan-out columns; the result is scaled by √max(1, fan-out / fan-in).
+    """
+    check_decay("momentum", momentum)
+    check_positive("eps", eps)
+
+    def init(params: Tree) -> Tree:
+        return make_state(
+            {"momentum": momentum, "eps": eps},
+            step=jnp.zeros((), jnp.int32),
+            m=jax.tree.map(jnp.zeros_like, params),
+        )
+
+    def update(gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
+        mu, eps = (state["hyperparameters"][name] for name in ("momentum", "eps"))
+        step = state["step"] + 1
+        m = jax.tree.map(lambda m, g: average(mu, m, g), state["m"], gradients)
+
+        def scaled(m_hat: Array) -> Array:
+            matrix = m_hat.reshape(-1, m_hat.shape[-1])
+            rows, columns = matrix.shape
+            factor = math.sqrt(max(1, columns / rows))
+            return factor * _orthogonalized(matrix, steps, eps).reshape(m_hat.shape)
+
+        updates = jax.tree.map(scaled, corrected(mu, step, m, gradients, nesterov))
+        return updates, state | {"step": step, "m": m}
+
+    return Optimizer(init, update)
+
+
+def _orthogonalized(x: Array, steps: int, eps: Array) -> Array:
+    """Approximates U Vᵀ of a matrix's singular value decomposition U S Vᵀ.
+
+    Divided by its Frobenius norm, x has singular values in [0, 1]. A step of the Newton-Schulz
+    iteration, x ← a x + (b A + c A²) x with A = x xᵀ, leaves U and V as they are and maps each
+    singular value σ to a σ + b σ³ + c σ⁵; the coefficients lift small ones fast, to about 1 ± 0.3.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    transposed = x.shape[0] > x.shape[1]  # the smaller of x xᵀ and xᵀ x
+    x = x.T if transposed else x
+    x = x / (global_norm(x) + eps).astype(x.dtype)
+    for _ in range(steps):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.T if transposed else x
