@@ -1,8 +1,8 @@
-"""Shows the examples of a data set: a labelled contact sheet, and statistics.
+"""Draws a page of labelled examples of a data set, and prints statistics.
 
 python experiments/browse.py configs/mnist_mlp.yaml --split test --class 7 --page 2
 
-With --augmented, each row is one example, and what the config's augmentation makes of it.
+With --augmented, each row has one example and random augmentations of it.
 """
 
 import argparse
@@ -27,11 +27,22 @@ def main() -> None:
     )
     parser.add_argument("config", help="a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
-    parser.add_argument("--split", choices=("train", "validation", "test"), default="train")
-    parser.add_argument("--class", dest="class_name", metavar="NAME", help="only this class")
-    parser.add_argument("--page", type=int, default=1, metavar="N", help="from 1")
-    parser.add_argument("--augmented", action="store_true", help="show what augmentation does")
-    parser.add_argument("--output", default="browse.png", metavar="FILE.png")
+    parser.add_argument(
+        "--split", choices=("train", "validation", "test"), default="train", help="default train"
+    )
+    parser.add_argument(
+        "--class", dest="class_name", metavar="NAME", help="only examples of this class"
+    )
+    parser.add_argument("--page", type=int, default=1, metavar="N", help="page number, from 1")
+    parser.add_argument(
+        "--augmented", action="store_true", help="show the effect of the config's augmentation"
+    )
+    parser.add_argument(
+        "--output",
+        default="browse.png",
+        metavar="FILE.png",
+        help="where to write the picture (default browse.png)",
+    )
     arguments = parser.parse_intermixed_args()
     config = load_config(arguments.config, arguments.overrides)
     dataset = config.data.build("data")

@@ -31,9 +31,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="run directories; none: a list")
     parser.add_argument(
-        "--output", default="compare.png", metavar="FILE.png", help="where to draw the curves"
+        "runs",
+        nargs="*",
+        metavar="RUN",
+        help="run directories to compare; without any, all runs are listed",
+    )
+    parser.add_argument(
+        "--output",
+        default="compare.png",
+        metavar="FILE.png",
+        help="where to write the picture of the curves (default compare.png)",
     )
     arguments = parser.parse_args()
     output = Console(highlight=False, markup=False, emoji=False)
@@ -96,7 +104,7 @@ def compare(groups: Mapping[str, Sequence[Record]], output: Console) -> None:
                 alike = [x for x, other in zip(groups, values, strict=True) if other == value]
                 output.print(f"  {' '.join(alike)}: {short(value)}")
     if len(groups) == 1 and len(configs) == 1:
-        print("\nthe configs differ in no more than seed and name")
+        print("\nthe configs differ only in seed and name")
 
 
 def results(group: Sequence[Record]) -> list[str]:

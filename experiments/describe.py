@@ -1,4 +1,4 @@
-"""Says what a config describes, without training: the data, the network, the whole config.
+"""Prints what a config describes, without training: data, network, the config with all defaults.
 
 python experiments/describe.py configs/mnist_mlp.yaml
 python experiments/describe.py --schema > config.schema.json
@@ -19,7 +19,9 @@ def main() -> None:
     parser.add_argument("config", nargs="?", help="a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
     parser.add_argument(
-        "--schema", action="store_true", help="the JSON Schema of all configs instead, for editors"
+        "--schema",
+        action="store_true",
+        help="print the JSON Schema of configs instead, for editors",
     )
     arguments = parser.parse_intermixed_args()
     if arguments.schema:

@@ -25,14 +25,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", help="a run directory; what is written goes there")
-    parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
+    parser.add_argument("run", help="a run directory; the results are written there")
+    parser.add_argument(
+        "--split", choices=("train", "validation", "test"), default="test", help="default test"
+    )
     parser.add_argument(
         "--top",
         type=int,
         default=3,
         metavar="K",
-        help="how often the class is among the 1 … K most probable ones (default 3)",
+        help="also print how often the class is among the K most probable ones (default 3)",
     )
     arguments = parser.parse_args()
     if arguments.top < 1:

@@ -3,12 +3,12 @@
 python experiments/lab.py configs/mnist_mlp.yaml
 python experiments/lab.py runs/mnist_mlp-20260101-120000
 
-From a run directory, the page begins with its parameters, and with its optimizer's state where a
-checkpoint has it. The page is served to this machine alone.
+A run directory is opened with its trained parameters, and with the optimizer's state if there is a
+checkpoint. Only this machine can reach the page.
 
-Ctrl-C ends the lab. What was trained in it since it was started, or since the last reset, is saved
-first, as a run directory of its own (--run-dir says where; a run that was opened stays as it is):
-every script takes it, and so does the lab.
+Ctrl-C ends the lab. What was trained since the start, or since the last reset, is saved as a new
+run directory (--run-dir says where), which the lab and all scripts can read. A run that was opened
+is not changed.
 """
 
 import argparse
@@ -33,11 +33,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", help="a config, such as configs/digits_mlp.yaml, or a run")
+    parser.add_argument(
+        "source", help="a config, such as configs/digits_mlp.yaml, or a run directory"
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
-    parser.add_argument("--port", type=int, help="where to listen; default: any port that is free")
-    parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    parser.add_argument("--run-dir", help="where to save; default runs/<config>-<timestamp>")
+    parser.add_argument("--port", type=int, help="port to listen on (default: any free port)")
+    parser.add_argument(
+        "--no-browser", action="store_true", help="do not open a browser, only print the address"
+    )
+    parser.add_argument("--run-dir", help="where to save (default runs/<config>-<timestamp>)")
     arguments = parser.parse_intermixed_args()
     try:
         from jaxnn.web.server import listen, serve

@@ -1,9 +1,9 @@
-"""Says what a trained network takes images for: PNG, JPEG and others, of any size.
+"""Classifies image files with a trained network: PNG, JPEG and others, of any size.
 
 python experiments/predict.py runs/mnist_mlp-20260101-120000 seven.jpg --show seen.png
 
-Each image is prepared as the data set's examples were; for digits that means: found, be it dark on
-light or light on dark, cut out, scaled and centered.
+Each image is prepared as the examples of the data set were. In a picture of a handwritten digit,
+dark on light or light on dark, the digit is cut out, scaled and centred.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from jaxnn.prediction import UNSURE
 from jaxnn.runs import Run, load_run
 
 BAR = 30
-SEEN = "what the network is given, and what it takes it for"
+SEEN = "the inputs of the network, and its predictions"
 
 
 def main() -> None:
@@ -30,10 +30,14 @@ def main() -> None:
     parser.add_argument("run", help="a run directory")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
     parser.add_argument(
-        "--top", type=int, default=3, metavar="K", help="tell the K most probable classes"
+        "--top",
+        type=int,
+        default=3,
+        metavar="K",
+        help="print the K most probable classes (default 3)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    parser.add_argument("--show", metavar="FILE.png", help="draw what the network is given")
+    parser.add_argument("--show", metavar="FILE.png", help="draw the inputs of the network")
     arguments = parser.parse_args()
     if arguments.top < 1:
         parser.error("--top must be at least 1")

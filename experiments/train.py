@@ -20,12 +20,18 @@ def main() -> None:
     )
     parser.add_argument("config", nargs="?", help="a YAML file, such as configs/digits_mlp.yaml")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
-    parser.add_argument("--run-dir", help="where to write; default runs/<config>-<timestamp>")
-    parser.add_argument("--resume", metavar="RUN", help="go on with a run that was interrupted")
+    parser.add_argument("--run-dir", help="where to write (default runs/<config>-<timestamp>)")
     parser.add_argument(
-        "--allow-changes", action="store_true", help="with --resume: another config is meant"
+        "--resume", metavar="RUN", help="continue this run from its last checkpoint"
     )
-    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files too")
+    parser.add_argument(
+        "--allow-changes",
+        action="store_true",
+        help="with --resume: continue although the config differs",
+    )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="also write TensorBoard's event files"
+    )
     arguments = parser.parse_intermixed_args()
     overrides = arguments.overrides
     if arguments.resume and arguments.run_dir:

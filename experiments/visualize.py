@@ -1,10 +1,9 @@
-"""Draws a finished run, and writes it up as a web page.
+"""Draws pictures of a finished run, and collects them in a report.
 
     python experiments/visualize.py runs/mnist_mlp-20260101-120000 --example 7 8
 
-Pictures of how training went, what the network learned and where it errs go into the run's folder
-plots, and together with the results and the config into its report.html: one file, to be opened
-anywhere.
+The pictures show how training went, what the network learned and where it errs. They are written to
+the folder plots of the run, and with results and config to its report.html, a single file.
 """
 
 import argparse
@@ -19,21 +18,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", help="a run directory; what is written goes there")
-    parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
+    parser.add_argument("run", help="a run directory; the pictures are written there")
+    parser.add_argument(
+        "--split", choices=("train", "validation", "test"), default="test", help="default test"
+    )
     parser.add_argument(
         "--example",
         type=int,
         nargs="+",
         default=[0],
         metavar="N",
-        help="which examples of the split to draw the network with, from 0",
+        help="examples of the split for which the network is drawn, counted from 0 (default 0)",
     )
     parser.add_argument(
         "--edges",
         choices=("contribution", "weight"),
         default="contribution",
-        help="what an edge shows: the weight times the value that it carries, or the weight alone",
+        help="what an edge shows: the weight times its input (default), or the weight",
     )
     arguments = parser.parse_args()
     run = load_run(arguments.run)

@@ -3,7 +3,6 @@
 import functools
 import re
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -169,13 +168,3 @@ def test_a_run_predicts_in_its_precision(precision: str) -> None:
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
     accuracy = float(np.mean(found.argmax(1) == run.dataset.test.targets))
     assert accuracy == pytest.approx(evaluation.accuracy)
-
-
-def test_the_readme_predicts_with_numpy_alone(run: Run) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (code,) = (block for block in blocks if "load_file" in block)
-    assert re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE) == ["numpy", "safetensors"]
-    names: dict[str, Any] = {"data": run.dataset}
-    exec(re.sub(r'"runs/[^"]*"', repr(str(run.path / "model.safetensors")), code), names)
-    found = jax.nn.softmax(names["outputs"])
-    np.testing.assert_allclose(found, run.predict(run.dataset.test.inputs), atol=1e-5)

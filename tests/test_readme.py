@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from running import run_script
+from scipy.special import softmax
 from sklearn.datasets import load_iris
 
 import jaxnn
@@ -14,6 +16,7 @@ from jaxnn.experiment import train
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "experiments" / "RESULTS.md").read_text(encoding="utf-8")
 
 
 def blocks(kind: str, mark: str) -> list[str]:
@@ -26,20 +29,23 @@ def test_its_python_runs(
     train(load_config(ROOT / "configs/digits_mlp.yaml"), tmp_path / "runs" / "digits")
     monkeypatch.chdir(tmp_path)
     found = blocks("python", "run")
-    assert len(found) == 6
+    assert len(found) == 4
     names: dict[str, Any] = {}
     printed = []
     for block in found:
         exec(compile(block, "README.md", "exec"), names)
         printed.append(capsys.readouterr().out)
-    training, fitting, checking, tracing, predicting, by_numpy = printed
+    training, fitting, checking, predicting = printed
     assert float(training.split()[1]) < 0.1
-    assert fitting.count("epoch") == 10
-    assert checking.startswith("swish: ok\n  d input  relative error ")
-    assert [line.split(" (")[0] for line in tracing.splitlines()] == [
-        *("serial", "0 flatten", "1 dense", "2 swish", "3 dense")
+    reports, layers = fitting.splitlines()[:10], fitting.splitlines()[10:]
+    assert all(line.startswith("epoch ") for line in reports)
+    assert [line.split(" (")[0] for line in layers] == [
+        *("serial", "0 flatten", "1 dense", "2 relu", "3 dropout", "4 dense")
     ]
-    assert float(predicting) == float(by_numpy) > 0.95
+    assert checking.startswith("swish: ok\n  d input  relative error ")
+    accuracy, by_numpy = map(float, predicting.split())
+    assert accuracy == by_numpy > 0.95
+    np.testing.assert_allclose(softmax(names["outputs"], -1), names["probabilities"], atol=1e-5)
 
 
 def test_its_own_data_need_no_code(
@@ -63,8 +69,8 @@ def test_its_own_data_need_no_code(
 
 
 def test_its_config_is_the_one_that_is_shipped() -> None:
-    (block,) = re.findall(r"`configs/mnist_mlp\.yaml`:\n\n```yaml\n(.*?)```", README, re.DOTALL)
-    text = (ROOT / "configs/mnist_mlp.yaml").read_text()
+    (block,) = re.findall(r"`configs/digits_mlp\.yaml`:\n\n```yaml\n(.*?)```", README, re.DOTALL)
+    text = (ROOT / "configs/digits_mlp.yaml").read_text()
     assert re.sub(r"^#.*\n", "", text, flags=re.MULTILINE) == block
 
 
@@ -82,8 +88,19 @@ def test_it_lists_the_whole_interface() -> None:
 def test_its_pictures_and_files_exist() -> None:
     for path in re.findall(r"\]\((\.github/[^)]+)\)", README):
         assert (ROOT / path).is_file(), path
-    for path in re.findall(r"(?:experiments|configs)/\w+\.(?:py|yaml)", README):
+    for path in re.findall(r"(?:experiments|configs)/\w+\.(?:py|yaml|md)", README):
         assert (ROOT / path).is_file(), path
+
+
+def test_its_results_are_among_the_measurements_and_each_of_them_has_its_command() -> None:
+    summary = README[README.index("## Results") :]
+    for figure in re.findall(r"[\d.]+ %(?: \([\d.–]+\))?|[\d.]+ s\b", summary):
+        assert figure in RESULTS
+    configs = set(re.findall(r"^\| `(\w+)` \|", RESULTS, re.MULTILINE))
+    assert configs == {path.stem for path in (ROOT / "configs").glob("*.yaml")}
+    benchmarks = set(re.findall(r"benchmark\.py (\w+)", RESULTS))
+    modules = {path.stem for path in (ROOT / "experiments" / "benchmarks").glob("*.py")}
+    assert benchmarks == modules - {"__init__", "measuring"}
 
 
 def test_its_first_command_needs_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
