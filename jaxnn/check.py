@@ -8,7 +8,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxnn.layers.layer import Layer, Shape, Tree
+from jaxnn.arrays import Tree
+from jaxnn.layers.layer import Layer, Shape
 
 
 class Check(NamedTuple):

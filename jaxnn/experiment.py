@@ -16,10 +16,10 @@ from typing import Any
 
 import jax
 
+from jaxnn.arrays import count
 from jaxnn.config import Config, Experiment, build, load_config
 from jaxnn.errors import JaxnnError, RunError, writing
 from jaxnn.files import write_text
-from jaxnn.network import count
 from jaxnn.observe import health, metrics, to_json
 from jaxnn.observe import tensorboard as event_files
 from jaxnn.observe.metrics import cut
@@ -342,7 +342,6 @@ def fit_experiment(
         seed=config.seed,
         chunk_steps=config.training.chunk_steps,
         statistics_steps=config.training.statistics_steps,
-        dtype=config.dtype,
         augment=experiment.augment,
         stream=config.training.stream,
         start=start,

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import ArrayLike
 
-from jaxnn.layers.layer import Layer, Tree
+from jaxnn.arrays import Tree, count
+from jaxnn.layers import Layer
 from jaxnn.losses import Loss
-from jaxnn.network import cast, count, describe
+from jaxnn.network import describe
 
 _AT_A_TIME, _OUTPUTS_AT_A_TIME = 1 << 22, 1 << 25
 """Parameters of all the networks that are computed side by side, about, and numbers that their
@@ -85,7 +86,6 @@ def loss_plane(
     seed: int = 0,
     radius: float = 1.0,
     resolution: int = 25,
-    dtype: DTypeLike | None = None,
 ) -> Plane:
     """The loss of resolution² networks on the plane of two filter-normalized directions.
 
@@ -104,7 +104,6 @@ def loss_plane(
         radius: how far to go from the centre, above 0; at 1 a filter is as far from where it was as
             it was from 0.
         resolution: how many points along each direction; odd, so that the centre is among them.
-        dtype: the type to compute in; see ``loss_and_gradients``.
 
     Raises:
         ValueError: if the resolution is even or below 3, or the radius is not positive.
@@ -128,8 +127,7 @@ def loss_plane(
                 first,
                 second,
             )
-            low, inputs = (moved, x) if dtype is None else cast((moved, x), dtype)
-            outputs, _, _ = network.forward(low, state, inputs)
+            outputs, _, _ = network.forward(moved, state, x)
             return loss(outputs, targets, None)[0]
 
         return jax.vmap(at)(where)

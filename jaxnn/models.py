@@ -10,6 +10,7 @@ from typing import Literal
 
 from jax import Array, lax
 
+from jaxnn.arrays import Tree
 from jaxnn.initializers import nielsen, zeros
 from jaxnn.layers import (
     Layer,
@@ -21,13 +22,15 @@ from jaxnn.layers import (
     flatten,
     global_avg_pool,
     max_pool,
+    parallel,
     relu,
+    serial,
+    shortcut,
     sigmoid,
     stateless,
     tanh,
 )
-from jaxnn.layers.layer import Shape, Tree
-from jaxnn.network import parallel, serial, shortcut
+from jaxnn.layers.layer import Shape
 
 
 def lenet5(classes: int = 10) -> Layer:

@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import ArrayLike
 
 from jaxnn import losses
-from jaxnn.layers.layer import Layer, Tree
+from jaxnn.arrays import Tree
+from jaxnn.layers import Layer
 from jaxnn.losses import Loss
-from jaxnn.network import cast
-from jaxnn.training.step import Prepare
 
 Predict = Callable[[Tree, Tree, ArrayLike], np.ndarray]
 
@@ -65,32 +64,22 @@ def probabilities(outputs: Array, loss: Loss) -> Array:
     return jnp.maximum(z - jnp.take_along_axis(excess, n - 1, -1), 0)
 
 
-def make_predict(
-    network: Layer,
-    loss: Loss,
-    prepare: Prepare = lambda inputs: inputs,
-    dtype: DTypeLike | None = None,
-    batch_size: int = 1024,
-) -> Predict:
+def make_predict(network: Layer, loss: Loss, batch_size: int = 1024) -> Predict:
     """Makes the function ``(params, state, inputs) -> probabilities``, (n, ..., classes) float32.
 
     It takes any number of inputs, n. So that few programs are compiled, the last batch is padded;
     fewer inputs than ``batch_size`` are padded to a power of two.
 
     Args:
-        network: any layer, run in inference mode.
+        network: any layer, run in inference mode; it is given the inputs as they are (see
+            ``before``).
         loss: what it was trained with; see ``probabilities``.
-        prepare: applied to each batch of inputs first.
-        dtype: the type to compute in; see ``loss_and_gradients``.
         batch_size: the number of examples computed at a time.
     """
 
     @jax.jit
     def predict_batch(params: Tree, state: Tree, inputs: Array) -> Array:
-        x = prepare(inputs)
-        if dtype is not None:
-            params, x = cast((params, x), dtype)
-        outputs, _, _ = network.forward(params, state, x)
+        outputs, _, _ = network.forward(params, state, inputs)
         return probabilities(outputs, loss).astype(jnp.float32)
 
     def predict(params: Tree, state: Tree, inputs: ArrayLike) -> np.ndarray:

@@ -9,25 +9,23 @@ import datetime
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
 from jax.typing import ArrayLike
 
+from jaxnn.arrays import Tree, named_leaves
 from jaxnn.config import Config, Experiment, build, load_config
-from jaxnn.data import Dataset, standardize
+from jaxnn.data import Dataset
 from jaxnn.errors import RunError, writing
 from jaxnn.files import write_whole
-from jaxnn.layers.layer import Layer, Tree
-from jaxnn.network import named_leaves
+from jaxnn.layers.layer import Layer
 from jaxnn.prediction import Predict, make_predict
 from jaxnn.training import Evaluation, make_evaluate
 from jaxnn.training.checkpoint import check_arrays, fill
@@ -104,8 +102,7 @@ class Run:
 
     @cached_property
     def _predict(self) -> Predict:
-        config, dataset, network, loss, _ = self.experiment
-        return make_predict(network, loss, _normalization(dataset), config.dtype)
+        return make_predict(self.network, self.experiment.loss)
 
 
 def load_run(path: str | Path) -> Run:
@@ -136,17 +133,11 @@ def evaluate(experiment: Experiment, params: Tree, state: Tree, split: str) -> E
     Raises:
         RunError: if the split is empty.
     """
-    config, dataset, network, loss, _ = experiment
+    _, dataset, network, loss, _ = experiment
     examples = getattr(dataset, split)
     if not len(examples.targets):
         raise RunError(f"{dataset.name}: the {split} split is empty")
-    run = make_evaluate(network, loss, _normalization(dataset), config.dtype)
-    return run(params, state, examples)
-
-
-def _normalization(dataset: Dataset) -> Callable[[jax.Array], jax.Array]:
-    """What makes a batch of inputs as stored what the network takes."""
-    return lambda inputs: standardize(inputs, dataset, jnp.result_type(float))
+    return make_evaluate(network, loss)(params, state, examples)
 
 
 def save_model(path: Path, params: Tree, state: Tree) -> None:

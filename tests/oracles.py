@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.arrays import Tree
 from jaxnn.check import check_layer
 from jaxnn.layers import Layer
-from jaxnn.layers.layer import Shape, Tree
+from jaxnn.layers.layer import Shape
 
 
 def relative_error(found: Tree, expected: Tree) -> float:

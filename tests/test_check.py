@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from jaxnn.check import check_layer
-from jaxnn.layers import dense, relu, stateless
-from jaxnn.network import serial
+from jaxnn.layers import dense, relu, serial, stateless
 
 RIGHT = dense(3)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from jaxnn import dense, layer_norm, relu, serial, softmax_cross_entropy
+from jaxnn.arrays import Tree, at_path
 from jaxnn.data import Split
 from jaxnn.landscape import filter_normalized_direction, loss_plane
-from jaxnn.layers import Layer
-from jaxnn.network import Tree, at_path
+from jaxnn.layers import Layer, in_precision
 from jaxnn.training import make_evaluate
 
 
@@ -98,9 +98,9 @@ def test_a_plane_follows_from_its_seed(problem: tuple[Layer, Tree, Tree, Split])
 
 def test_the_type_to_compute_in_is_heeded(problem: tuple[Layer, Tree, Tree, Split]) -> None:
     network, params, state, split = problem
-    arguments = (network, softmax_cross_entropy, params, state, *split)
-    full = loss_plane(*arguments, resolution=3)
-    half = loss_plane(*arguments, resolution=3, dtype="bfloat16")
+    arguments = (softmax_cross_entropy, params, state, *split)
+    full = loss_plane(network, *arguments, resolution=3)
+    half = loss_plane(in_precision(network, "bfloat16"), *arguments, resolution=3)
     np.testing.assert_allclose(half.losses, full.losses, rtol=0.05)
     assert (half.losses != full.losses).any()
     assert half.losses.dtype == np.float32

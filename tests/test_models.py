@@ -9,8 +9,8 @@ import pytest
 from oracles import assert_close, assert_derivatives
 
 from jaxnn import config, models
+from jaxnn.arrays import Tree
 from jaxnn.config import parse_config
-from jaxnn.layers.layer import Tree
 from jaxnn.network import describe, summary
 
 DIGIT = (28, 28, 1)

@@ -6,22 +6,24 @@ import numpy as np
 import pytest
 from oracles import assert_close, assert_derivatives, relative_error
 
-from jaxnn.layers import dense, dropout, flatten, identity, layer_norm, relu, stateless, tanh
-from jaxnn.losses import quadratic, softmax_cross_entropy
-from jaxnn.network import (
-    cast,
-    count,
-    describe,
-    loss_and_gradients,
-    map_layers,
+from jaxnn.arrays import cast, count
+from jaxnn.layers import (
+    dense,
+    dropout,
+    flatten,
+    identity,
+    in_precision,
+    layer_norm,
     parallel,
+    relu,
     rematerialize,
     serial,
     shortcut,
-    summary,
-    trace,
-    walk,
+    stateless,
+    tanh,
 )
+from jaxnn.losses import quadratic, softmax_cross_entropy
+from jaxnn.network import describe, loss_and_gradients, map_layers, summary, trace, walk
 
 KEY = jax.random.key(0)
 CONCATENATE = functools.partial(parallel, how="concatenate")
@@ -317,16 +319,16 @@ def test_computing_in_bfloat16_keeps_the_types_of_gradients():
     network = serial(dense(5), layer_norm(), tanh(), dense(5))
     params, state = initialized(network)
 
-    def run(dtype):
+    def run(network):
         def step(params):
             return loss_and_gradients(
-                network, softmax_cross_entropy, params, state, INPUTS, TARGETS, dtype=dtype
+                network, softmax_cross_entropy, params, state, INPUTS, TARGETS
             )
 
         return jax.jit(step)(params)
 
-    value, gradients, _, outputs = run(jnp.bfloat16)
-    exact_value, exact, _, _ = run(None)
+    value, gradients, _, outputs = run(in_precision(network, jnp.bfloat16))
+    exact_value, exact, _, _ = run(network)
     assert (value.dtype, outputs.dtype) == (jnp.float32, jnp.bfloat16)
     assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
     assert float(value) == pytest.approx(float(exact_value), rel=0.02)

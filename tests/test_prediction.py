@@ -80,9 +80,8 @@ def test_of_outputs_fitted_to_one_hot_rows_the_nearest_probabilities_are_taken()
 def test_each_number_of_inputs_gives_the_same_answers() -> None:
     network = jaxnn.serial(jaxnn.dense(8), jaxnn.relu(), jaxnn.dropout(0.5), jaxnn.dense(3))
     params, state, _ = network.init(jax.random.key(0), (4,))
-    predict = make_predict(
-        network, losses.softmax_cross_entropy, lambda x: x.astype(jnp.float32) / 8, batch_size=16
-    )
+    scaled = jaxnn.before(network, jaxnn.standardize(0, 8))
+    predict = make_predict(scaled, losses.softmax_cross_entropy, batch_size=16)
     inputs = np.random.default_rng(0).integers(0, 9, (50, 4), dtype=np.uint8)
     outputs, _, _ = network.forward(params, state, jnp.asarray(inputs, jnp.float32) / 8)
     expected = jax.nn.softmax(outputs)
@@ -96,13 +95,14 @@ def test_each_number_of_inputs_gives_the_same_answers() -> None:
 def test_programs_are_compiled_once_for_sizes_that_are_alike() -> None:
     compiled = []
 
-    def prepare(x: jax.Array) -> jax.Array:
+    def forward(params: Any, x: jax.Array) -> Any:
         compiled.append(x.shape)
-        return x
+        return x, ()
 
-    network = jaxnn.serial(jaxnn.dense(2))
+    spy = jaxnn.stateless(lambda _, shape: ((), shape), forward, lambda *_: (None, ()), "spy")
+    network = jaxnn.serial(spy, jaxnn.dense(2))
     params, state, _ = network.init(jax.random.key(0), (4,))
-    predict = make_predict(network, losses.quadratic, prepare, batch_size=16)
+    predict = make_predict(network, losses.quadratic, batch_size=16)
     for count in (*range(1, 40), *range(1, 40)):
         predict(params, state, np.zeros((count, 4), np.float32))
     assert sorted(compiled) == [(size, 4) for size in (1, 2, 4, 8, 16)]

@@ -9,10 +9,11 @@ import numpy as np
 from peers import convolutional, jax_grad_conv
 
 from benchmarks.measuring import Row, check_same, compared, needing
-from jaxnn.layers import Layer, conv2d, dense, flatten, max_pool, relu
+from jaxnn.arrays import at_path
+from jaxnn.layers import Layer, conv2d, dense, flatten, max_pool, relu, serial
 from jaxnn.losses import softmax_cross_entropy
 from jaxnn.models import bird_cnn, resnet20
-from jaxnn.network import at_path, serial, walk
+from jaxnn.network import walk
 from jaxnn.optimizers import sgd
 from jaxnn.training import Examples, TrainState, init_train_state, make_chunk
 

@@ -12,7 +12,6 @@ import numpy as np
 from benchmarks.conv import kernels, leaves
 from benchmarks.measuring import Row, check_same, compared, needing
 from jaxnn.config import build, load_config
-from jaxnn.data import standardize
 from jaxnn.training import (
     Examples,
     TrainState,
@@ -50,11 +49,8 @@ def measure(pairs: int) -> Iterator[Row]:
         )
     )
 
-    def prepare(inputs: jax.Array) -> jax.Array:
-        return standardize(inputs, dataset, jnp.float32)
-
-    chunk = make_chunk(network, loss, optimizer, prepare)
-    evaluate = make_evaluate(network, loss, prepare)
+    chunk = make_chunk(network, loss, optimizer)
+    evaluate = make_evaluate(network, loss)
     examples = Examples(*map(jnp.asarray, dataset.train))
 
     def start(seed: int) -> tuple[TrainState, jax.Array]:

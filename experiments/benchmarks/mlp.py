@@ -11,9 +11,8 @@ from peers.problem import Epoch, Problem, Weights
 
 from benchmarks.measuring import Row, check_same, compared, needing
 from jaxnn.data import mnist
-from jaxnn.layers import Layer, dense, relu, sigmoid
+from jaxnn.layers import Layer, before, dense, relu, serial, sigmoid, standardize
 from jaxnn.losses import quadratic, softmax_cross_entropy
-from jaxnn.network import serial
 from jaxnn.optimizers import sgd
 from jaxnn.training import Examples, TrainState, epoch_batches, init_train_state, make_chunk
 
@@ -82,7 +81,7 @@ def _ours(problem: Problem) -> Callable[[], tuple[float, Weights]]:
     network = _network(problem.sizes, problem.activation, problem.loss)
     loss = {"softmax_cross_entropy": softmax_cross_entropy, "quadratic": quadratic}[problem.loss]
     optimizer = sgd(problem.learning_rate, momentum=problem.momentum)
-    chunk = make_chunk(network, loss, optimizer, lambda x: x.astype(jnp.float32) * (1 / 255))
+    chunk = make_chunk(before(network, standardize(0, 255)), loss, optimizer)
     examples = Examples(jnp.asarray(problem.images), jnp.asarray(problem.labels))
     batches = jnp.asarray(problem.batches)
 

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from benchmarks.measuring import Row, compared
 from jaxnn.data import mnist
-from jaxnn.layers import dense, flatten, relu
+from jaxnn.layers import dense, flatten, relu, serial
 from jaxnn.losses import softmax_cross_entropy
-from jaxnn.network import serial
 from jaxnn.optimizers import sgd
 from jaxnn.training import fit
 

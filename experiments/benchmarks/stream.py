@@ -10,9 +10,8 @@ import numpy as np
 
 from benchmarks.measuring import Row, compared
 from jaxnn.data import Dataset, Split
-from jaxnn.layers import dense, flatten, relu
+from jaxnn.layers import dense, flatten, relu, serial
 from jaxnn.losses import softmax_cross_entropy
-from jaxnn.network import serial
 from jaxnn.optimizers import sgd
 from jaxnn.training import fit
 

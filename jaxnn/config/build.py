@@ -9,9 +9,9 @@ from jaxnn.config.config import Config
 from jaxnn.data import Dataset, augmentation
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.errors import ConfigError
-from jaxnn.layers import Layer
+from jaxnn.layers import Layer, in_precision
 from jaxnn.optimizers import Optimizer
-from jaxnn.training import steps_per_epoch
+from jaxnn.training import prepared, steps_per_epoch
 
 
 class Experiment(NamedTuple):
@@ -20,7 +20,7 @@ class Experiment(NamedTuple):
     Attributes:
         config: the config, schedules' horizons and the number of classes filled in.
         dataset: the data.
-        network: the network, which fits the data.
+        network: the network, from examples as the data set stores them to outputs.
         loss: the loss.
         optimizer: the optimizer.
     """
@@ -54,6 +54,8 @@ def build(config: Config, dataset: Dataset | None = None) -> Experiment:
     """
     jax.config.update("jax_enable_x64", config.training.precision == "float64")
     net = config.model.build("model")
+    if config.training.precision == "bfloat16":
+        net = in_precision(net, "bfloat16")
     loss = config.loss.build("loss")
     config.with_steps(2**31 - 1).optimizer.build("optimizer")  # wrong values before loading data
     if dataset is None:
@@ -82,6 +84,7 @@ def build(config: Config, dataset: Dataset | None = None) -> Experiment:
         jax.eval_shape(loss, outputs, dataset.train.targets[:1])
     except ValueError as error:
         raise ConfigError(f"loss.{config.loss.name}: {error}") from error
+    net = prepared(net, dataset)
     experiment = Experiment(config, dataset, net, loss, config.optimizer.build("optimizer"))
     if experiment.augment is not None:
         keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jaxnn import data, initializers, layers, losses, models, network, optimizers, schedules
+from jaxnn import data, initializers, layers, losses, models, optimizers, schedules
 from jaxnn.data import augmentation
 from jaxnn.initializers import Initializer
 from jaxnn.layers import Layer
@@ -74,9 +74,9 @@ LAYERS = Family(
             *("dense", "dropout", "flatten", "identity", "reshape", "layer_norm", "rms_norm"),
             *("elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax"),
             *("softplus", "tanh", "avg_pool", "batch_norm", "conv2d", "global_avg_pool"),
-            *("group_norm", "max_pool"),
+            *("group_norm", "max_pool", "standardize"),
+            *("parallel", "rematerialize", "serial", "shortcut"),
         ),
-        **_members(network, "parallel", "rematerialize", "serial", "shortcut"),
         **_members(models, "bird_cnn", "fast_mnist", "lenet5", "nielsen_chapter6", "resnet20"),
     },
     annotation=Layer,

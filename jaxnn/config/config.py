@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from jax.typing import DTypeLike
 from pydantic import Field
 from pydantic.json_schema import DEFAULT_REF_TEMPLATE, GenerateJsonSchema, JsonSchemaMode
 
@@ -84,11 +83,6 @@ class Config(Strict):
     ) -> dict[str, Any]:
         """Returns the JSON Schema of a config, for editors: made from the library's signatures."""
         return super().model_json_schema(by_alias, ref_template, schema_generator, mode, **named)
-
-    @property
-    def dtype(self) -> DTypeLike | None:
-        """The type to compute in, where it is not that of the parameters."""
-        return "bfloat16" if self.training.precision == "bfloat16" else None
 
     def with_steps(self, steps: int) -> Self:
         """Returns the config with ``steps`` as the horizon of every schedule that names none."""

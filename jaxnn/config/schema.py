@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import CoreRef, GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
@@ -29,6 +30,7 @@ _TYPES: list[tuple[Any, Any]] = [
     (Steps, Count | None),
     (Sequence[int], list[_Int]),
     (Sequence[float], list[float]),
+    (float | Sequence[float] | np.ndarray, float | list[float]),
     (str | Path, str),
 ]
 

@@ -1,20 +1,17 @@
 """What a data set is: three splits of examples, their classes, and how inputs are normalized."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import jax
+from jaxnn.arrays import AnyArray, standardized
 
 Normalize = Literal["standard", "unit", "none"]
 """How a loader chooses `Dataset.mean` and `Dataset.deviation`; see `normalization`."""
 
 Prepare = Callable[[np.ndarray], np.ndarray]
 """How an image, as `read_image` returns it, becomes an example; a DataError if it cannot."""
-
-Array = TypeVar("Array", np.ndarray, "jax.Array")
 
 _BLOCK = 1 << 20
 
@@ -61,7 +58,7 @@ class Dataset(NamedTuple):
         return self.train.inputs.shape[1:]
 
 
-def standardize(inputs: Array, dataset: Dataset, dtype: Any = np.float32) -> Array:
+def standardize(inputs: AnyArray, dataset: Dataset, dtype: Any = np.float32) -> AnyArray:
     """Return `(inputs - dataset.mean) / dataset.deviation`, what a network is given.
 
     Works on NumPy arrays and, inside `jax.jit` too, on JAX arrays; the result is of the same kind.
@@ -72,11 +69,7 @@ def standardize(inputs: Array, dataset: Dataset, dtype: Any = np.float32) -> Arr
         dtype: floating-point dtype of the result. A narrow one (bfloat16) is rounded to once, at
             the end: the arithmetic is done in at least float32.
     """
-    wide: Any = np.promote_types(dtype, np.float32)
-    mean = dataset.mean.astype(wide)
-    scale = np.reciprocal(dataset.deviation, dtype=np.float64).astype(wide)
-    result: Array = ((inputs.astype(wide) - mean) * scale).astype(dtype)
-    return result
+    return standardized(inputs, dataset.mean, dataset.deviation, dtype)
 
 
 def hold_out(split: Split, validation: int) -> tuple[Split, Split]:

@@ -13,11 +13,19 @@ from jaxnn.layers.activations import (
     softplus,
     tanh,
 )
+from jaxnn.layers.combinators import (
+    before,
+    in_precision,
+    parallel,
+    rematerialize,
+    serial,
+    shortcut,
+)
 from jaxnn.layers.convolution import conv2d
 from jaxnn.layers.dense import dense
 from jaxnn.layers.dropout import dropout
 from jaxnn.layers.layer import Layer, stateless
-from jaxnn.layers.normalization import batch_norm, group_norm, layer_norm, rms_norm
+from jaxnn.layers.normalization import batch_norm, group_norm, layer_norm, rms_norm, standardize
 from jaxnn.layers.pooling import avg_pool, global_avg_pool, max_pool
 from jaxnn.layers.shaping import flatten, reshape
 
@@ -25,6 +33,7 @@ __all__ = [
     "Layer",
     "avg_pool",
     "batch_norm",
+    "before",
     "conv2d",
     "dense",
     "dropout",
@@ -34,17 +43,23 @@ __all__ = [
     "global_avg_pool",
     "group_norm",
     "identity",
+    "in_precision",
     "layer_norm",
     "leaky_relu",
     "log_softmax",
     "max_pool",
+    "parallel",
     "relu",
+    "rematerialize",
     "reshape",
     "rms_norm",
+    "serial",
+    "shortcut",
     "sigmoid",
     "silu",
     "softmax",
     "softplus",
+    "standardize",
     "stateless",
     "tanh",
 ]

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxnn.layers.layer import Layer, Shape, Tree, stateless
+from jaxnn.arrays import Tree
+from jaxnn.layers.layer import Layer, Shape, stateless
 
 
 def _activation(

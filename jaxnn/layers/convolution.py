@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jaxnn.arrays import Tree
 from jaxnn.initializers import Initializer, he, zeros
-from jaxnn.layers.layer import Layer, Shape, Tree, stateless
+from jaxnn.layers.layer import Layer, Shape, stateless
 from jaxnn.layers.windows import Padding, Pair, Size, Window, make_window, pad
 
 

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxnn.arrays import Tree
 from jaxnn.initializers import Initializer, he, zeros
-from jaxnn.layers.layer import Layer, Shape, Tree, stateless
+from jaxnn.layers.layer import Layer, Shape, stateless
 
 
 def dense(

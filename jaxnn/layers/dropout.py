@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.layers.layer import Layer, Shape, Tree
+from jaxnn.arrays import Tree
+from jaxnn.layers.layer import Layer, Shape
 
 
 def dropout(rate: float, *, spatial: bool = False) -> Layer:

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import jax
 from jax import Array
 
+from jaxnn.arrays import Tree
+
 Shape: TypeAlias = tuple[int, ...]
 """A shape without the batch axis."""
-
-Tree: TypeAlias = Any
-"""A pytree of arrays; ``()`` where there are none."""
 
 
 class Init(Protocol):
@@ -62,7 +61,12 @@ class Layer(NamedTuple):
             state are tuples with an entry for each: the path to a layer leads to its parameters.
         combine: makes the combinator again from other layers, ``combine(*layers)``; None for a
             plain layer.
+        inner: the layer that this one changes without being seen in a walk (``rematerialize``,
+            ``before``, ``in_precision``): name, ``layers`` and paths are the inner one's; else
+            None.
+        wrap: makes the change again around another layer, ``wrap(inner)``; None likewise.
         draws: whether ``forward`` needs ``key`` in training.
+        prepares: whether it takes examples as a data set stores them; see ``before``.
     """
 
     init: Init
@@ -71,7 +75,10 @@ class Layer(NamedTuple):
     name: str = ""
     layers: "tuple[Layer, ...]" = ()
     combine: "Callable[..., Layer] | None" = None
+    inner: "Layer | None" = None
+    wrap: "Callable[[Layer], Layer] | None" = None
     draws: bool = False
+    prepares: bool = False
 
 
 def stateless(

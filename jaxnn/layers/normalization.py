@@ -1,11 +1,56 @@
 """Normalization: of each example by its own statistics, or of each channel by those of a batch."""
 
 import math
+from collections.abc import Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
-from jaxnn.layers.layer import Layer, Shape, Tree, stateless
+from jaxnn.arrays import Tree, standardized
+from jaxnn.layers.layer import Layer, Shape, stateless
+
+
+def standardize(
+    mean: float | Sequence[float] | np.ndarray = 0.0,
+    deviation: float | Sequence[float] | np.ndarray = 1.0,
+) -> Layer:
+    """Standardization by given numbers, y = (x - μ) / σ, of what need not be floating-point.
+
+    No parameters: μ and σ are those of a data set. Input (batch, ..., features) of any numeric
+    type, output the same shape, in float64 where JAX's 64-bit mode is on, else in float32. How a
+    network is made to take examples as they are stored: ``before(network, standardize(...))``.
+
+    Args:
+        mean: μ, a number or one for each feature of the last axis.
+        deviation: σ, likewise; above 0.
+
+    Raises:
+        ValueError: if a number is not finite or a deviation is not positive; from ``init``, if
+            there is another number of features.
+    """
+    mu, sigma = np.asarray(mean), np.asarray(deviation)
+    if not (np.isfinite(mu).all() and np.isfinite(sigma).all() and (sigma > 0).all()):
+        raise ValueError(
+            f"standardize: expected finite numbers and deviations above 0, got {mean}, {deviation}"
+        )
+    features = np.broadcast_shapes(mu.shape, sigma.shape)
+
+    def init(key: Array, in_shape: Shape) -> tuple[Tree, Shape]:
+        if features not in ((), (1,)) and features != in_shape[-1:]:
+            raise ValueError(f"standardize: {features[-1]} numbers do not fit shape {in_shape}")
+        return (), in_shape
+
+    def forward(params: Tree, x: Array) -> tuple[Array, Tree]:
+        return standardized(x, mu, sigma, jnp.result_type(float)), x[:0]
+
+    def backward(params: Tree, residuals: Tree, dy: Array) -> tuple[Array | None, Tree]:
+        """dx = dy / σ, of the type of x; None where that is of integers."""
+        if not jnp.issubdtype(residuals.dtype, jnp.floating):
+            return None, ()
+        return (dy / sigma.astype(dy.dtype)).astype(residuals.dtype), ()
+
+    return stateless(init, forward, backward, "standardize")
 
 
 def layer_norm(*, eps: float = 1e-5, scale: bool = True, bias: bool = True) -> Layer:

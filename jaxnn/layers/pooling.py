@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.layers.layer import Layer, Shape, Tree, stateless
+from jaxnn.arrays import Tree
+from jaxnn.layers.layer import Layer, Shape, stateless
 from jaxnn.layers.windows import Padding, Size, Window, make_window, pad
 
 

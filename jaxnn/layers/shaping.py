@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from jax import Array
 
-from jaxnn.layers.layer import Layer, Shape, Tree, stateless
+from jaxnn.arrays import Tree
+from jaxnn.layers.layer import Layer, Shape, stateless
 
 
 def reshape(shape: Sequence[int]) -> Layer:

@@ -7,8 +7,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxnn.arrays import named_leaves
 from jaxnn.errors import RunError, writing
-from jaxnn.network import named_leaves
 from jaxnn.observe.metrics import record
 from jaxnn.training import Report
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.layers.layer import Tree
+from jaxnn.arrays import Tree
 from jaxnn.optimizers.optimizer import (
     Mask,
     Optimizer,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnn.layers.layer import Tree
+from jaxnn.arrays import Tree
 from jaxnn.optimizers.adaptive import scale_by_adam
 from jaxnn.optimizers.optimizer import (
     Mask,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from jaxnn.layers.layer import Tree
+from jaxnn.arrays import Tree
 from jaxnn.schedules import Schedule
 
 Mask: TypeAlias = Callable[[Tree], Tree]

@@ -11,7 +11,8 @@ from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from jaxnn.layers.layer import Layer, Tree
+from jaxnn.arrays import Tree
+from jaxnn.layers import Layer
 from jaxnn.network import Trace
 from jaxnn.plots.contact_sheet import as_color
 from jaxnn.plots.style import (
@@ -75,9 +76,7 @@ class Column(NamedTuple):
     weight: np.ndarray | None = None
 
 
-def columns(
-    network: Layer, params: Tree, inputs: np.ndarray, trace: Trace, example: int = 0
-) -> list[Column]:
+def columns(network: Layer, params: Tree, trace: Trace, example: int = 0) -> list[Column]:
     """What ``network_drawing`` draws: the inputs, and a column for each layer with weights.
 
     What follows one (an activation function, normalization, pooling) belongs to its column, whose
@@ -86,12 +85,11 @@ def columns(
     Args:
         network: any layer; a ``serial``, to be of interest.
         params: its parameters.
-        inputs: (batch, *in_shape): what the network was given.
         trace: what it did, from ``jaxnn.trace``.
         example: which of the batch.
     """
     outputs = {layer.path: np.asarray(layer.output) for layer in trace.layers}
-    result = [Column("input", np.ravel(inputs[example]))]
+    result = [Column("input", np.ravel(trace.layers[0].input[example]))]
     for path, layer, own in plain(network, params):
         values = outputs[path][example]
         if layer.name in PASSING:
@@ -118,7 +116,7 @@ def joins(layer: Layer, params: Tree) -> bool:
 def plain(
     layer: Layer, params: Tree, path: tuple[int, ...] = ()
 ) -> Iterator[tuple[tuple[int, ...], Layer, Tree]]:
-    """The layers that follow one another, with their parameters; a ``serial`` is looked into."""
+    """Yields the layers that follow one another, with their parameters; looks into a ``serial``."""
     if layer.name != "serial":
         yield path, layer, params
         return

@@ -12,8 +12,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from jaxnn.layers.layer import Layer, Tree
-from jaxnn.network import at_path, label
+from jaxnn.arrays import Tree
+from jaxnn.layers import Layer
+from jaxnn.network import Trace, label
 from jaxnn.plots.network import PASSING, joins, plain
 from jaxnn.plots.style import BACKGROUND, INK, WIDTH, figure, quiet, title
 
@@ -31,7 +32,7 @@ _MARKERS = "os^Dv<P>X*"
 _POINT: dict[str, Any] = {"s": 9, "linewidth": 0, "alpha": 0.65}
 
 
-def representations(network: Layer, params: Tree, state: Tree, inputs: Array) -> dict[str, Array]:
+def representations(network: Layer, params: Tree, trace: Trace) -> dict[str, Array]:
     """What a network in inference mode makes of its inputs, layer by layer.
 
     A layer without weights, such as an activation function, belongs to the one before it.
@@ -39,23 +40,21 @@ def representations(network: Layer, params: Tree, state: Tree, inputs: Array) ->
     Args:
         network: any layer; a ``serial`` is looked into.
         params: its parameters.
-        state: its state.
-        inputs: (batch, *in_shape).
+        trace: what it did, from ``jaxnn.trace``.
 
     Returns:
         By name, "input" first and the network's output last: (batch, *out_shape).
     """
-    found = {"input": inputs}
-    x = inputs
+    outputs = {layer.path: layer.output for layer in trace.layers}
+    found = {"input": trace.layers[0].input}
     for path, layer, own in plain(network, params):
-        x, _, _ = layer.forward(own, at_path(state, path), x)
         if layer.name in PASSING:
             continue
         name = label(path, layer.name)
         if len(found) > 1 and joins(layer, own):
             before, _ = found.popitem()
             name = f"{before}, {layer.name}"
-        found[name] = x
+        found[name] = outputs[path]
     return found
 
 

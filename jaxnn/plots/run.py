@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxnn.data import Split, standardize, statistics
+from jaxnn.data import Split, statistics
 from jaxnn.errors import JaxnnError, RunError
 from jaxnn.landscape import loss_plane
 from jaxnn.metrics import confusion_matrix, confusions
@@ -144,14 +144,13 @@ def _network(run: Run, split: str, example: int, contributions: bool) -> Picture
     _, dataset, network, loss, _ = run.experiment
     source: Split = getattr(dataset, split)
     raw, target = source.inputs[example], source.targets[example]
-    inputs = standardize(raw[None], dataset)
-    record = trace(network, loss, run.params, run.state, inputs, target[None])
+    record = trace(network, loss, run.params, run.state, raw[None], target[None])
     outputs = np.asarray(probabilities(record.layers[0].output, loss)[0])
     values = statistics(dataset.train.inputs)
     name, guess = dataset.classes[target], dataset.classes[int(np.argmax(outputs))]
     what = f"{dataset.name}, {split} example {example}: {name}, predicted {guess}"
     figure = network_drawing(
-        columns(network, run.params, inputs, record),
+        columns(network, run.params, record),
         outputs,
         dataset.classes,
         target=int(target),
@@ -186,10 +185,14 @@ def _weights(run: Run) -> Iterator[Picture]:
 
 def _representations(run: Run, split: str) -> Picture:
     source = _sample(getattr(run.dataset, split), _REPRESENTED)
-    inputs = jnp.asarray(standardize(source.inputs, run.dataset))
-    found = list(representations(run.network, run.params, run.state, inputs).items())
+    parts = (run.network, run.experiment.loss, run.params, run.state)
+    record = trace(*parts, jnp.asarray(source.inputs), jnp.asarray(source.targets))
+    found = list(representations(run.network, run.params, record).items())
     figure = representation_maps(
-        {found[i][0]: np.asarray(found[i][1]) for i in spaced(len(found), _MOST_LAYERS)},
+        {
+            found[i][0]: np.asarray(found[i][1], np.float32)
+            for i in spaced(len(found), _MOST_LAYERS)
+        },
         source.targets,
         run.dataset.classes,
     )
@@ -214,10 +217,8 @@ def _surface(run: Run) -> Picture:
         loss,
         run.params,
         run.state,
-        standardize(source.inputs, dataset),
-        source.targets,
+        *source,
         seed=config.seed,
-        dtype=config.dtype,
     )
     count = len(source.targets)
     caption = (

@@ -18,6 +18,7 @@ from jaxnn.training.step import (
     init_train_state,
     make_chunk,
     make_step,
+    prepared,
 )
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "make_evaluate",
     "make_statistics",
     "make_step",
+    "prepared",
     "prune_checkpoints",
     "save_checkpoint",
     "steps_per_epoch",

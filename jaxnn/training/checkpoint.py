@@ -16,10 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
+from jaxnn.arrays import Tree, named_leaves
 from jaxnn.errors import RunError
 from jaxnn.files import write_whole
-from jaxnn.layers.layer import Tree
-from jaxnn.network import named_leaves
 from jaxnn.training.step import TrainState
 
 

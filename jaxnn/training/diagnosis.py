@@ -6,22 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import DTypeLike
 
+from jaxnn.arrays import at_path, named_leaves
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.errors import JaxnnError
-from jaxnn.layers.layer import Layer
+from jaxnn.layers import Layer
 from jaxnn.losses import Loss
-from jaxnn.network import at_path, cast, named_leaves, trace, walk
+from jaxnn.network import trace, walk
 from jaxnn.optimizers import Optimizer
-from jaxnn.training.step import (
-    Examples,
-    Prepare,
-    TrainState,
-    augmented,
-    example_keys,
-    make_step,
-)
+from jaxnn.training.step import Examples, TrainState, augmented, example_keys, make_step
 
 
 class Diagnosis(NamedTuple):
@@ -66,8 +59,6 @@ def diagnose(
     network: Layer,
     loss: Loss,
     optimizer: Optimizer,
-    prepare: Prepare,
-    dtype: DTypeLike | None,
     augment: Augmentation | None,
     train_state: TrainState,
     examples: Examples,
@@ -79,8 +70,6 @@ def diagnose(
         network: as are those that follow, what ``make_chunk`` was given.
         loss: see ``network``.
         optimizer: see ``network``.
-        prepare: see ``network``.
-        dtype: see ``network``.
         augment: see ``network``.
         train_state: the state at the start of the chunk.
         examples: all examples.
@@ -97,15 +86,13 @@ def diagnose(
         step, params, state, _, key = train_state
         if augment is not None:
             batch = augmented(augment, key, step, batch)
-        low, inputs = params, prepare(batch.inputs)
-        if dtype is not None:
-            low, inputs = cast((params, inputs), dtype)
-        keys = example_keys(key, step, len(batch.targets)) if network.draws else None
-        traced = trace(network, loss, low, state, inputs, batch.targets, train=True, key=keys)
-        train_state, _ = make_step(network, loss, optimizer, prepare, dtype)(train_state, batch)
+        inputs, targets = batch
+        keys = example_keys(key, step, len(targets)) if network.draws else None
+        traced = trace(network, loss, params, state, inputs, targets, train=True, key=keys)
+        train_state, _ = make_step(network, loss, optimizer)(train_state, batch)
 
         layers = [x for x in traced.layers if x.path in leaves]
-        seen: list[tuple[str, str, Array]] = [("", "inputs", inputs)]
+        seen: list[tuple[str, str, Array]] = [("", "inputs", traced.layers[0].input)]
         seen += [(x.label, "output", x.output) for x in layers]
         seen += [("", "loss", traced.loss)]
         for x in reversed(layers):

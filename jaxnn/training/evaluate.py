@@ -7,14 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import DTypeLike
 
+from jaxnn.arrays import Tree
 from jaxnn.data import Split
-from jaxnn.layers.layer import Layer, Tree
+from jaxnn.layers import Layer
 from jaxnn.losses import Loss
-from jaxnn.network import cast
 from jaxnn.training.feed import ahead
-from jaxnn.training.step import Prepare, is_correct
+from jaxnn.training.step import is_correct
 
 
 class Evaluation(NamedTuple):
@@ -34,13 +33,7 @@ class Evaluation(NamedTuple):
 Evaluate = Callable[[Tree, Tree, Split], Evaluation]
 
 
-def make_evaluate(
-    network: Layer,
-    loss: Loss,
-    prepare: Prepare = lambda inputs: inputs,
-    dtype: DTypeLike | None = None,
-    batch_size: int = 1000,
-) -> Evaluate:
+def make_evaluate(network: Layer, loss: Loss, batch_size: int = 1000) -> Evaluate:
     """Makes the function ``(params, state, split) -> Evaluation``.
 
     Every example counts once: the last batch is padded to the size of the others with examples of
@@ -48,10 +41,9 @@ def make_evaluate(
     at once, if it is mapped from a file.
 
     Args:
-        network: any layer, run in inference mode.
+        network: any layer, run in inference mode; it is given the examples as they are (see
+            ``before``).
         loss: a loss.
-        prepare: applied to each batch of inputs first.
-        dtype: the type to compute in; see ``loss_and_gradients``.
         batch_size: the number of examples computed at a time.
     """
 
@@ -59,10 +51,7 @@ def make_evaluate(
     def evaluate_batch(
         params: Tree, state: Tree, inputs: Array, targets: Array, weights: Array
     ) -> tuple[Array, Array]:
-        x = prepare(inputs)
-        if dtype is not None:
-            params, x = cast((params, x), dtype)
-        outputs, _, _ = network.forward(params, state, x)
+        outputs, _, _ = network.forward(params, state, inputs)
         value, _ = loss(outputs, targets, weights)
         correct = is_correct(outputs, targets)
         correct = jnp.mean(correct.reshape(len(correct), -1), -1)

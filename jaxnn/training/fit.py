@@ -7,18 +7,25 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
 
-from jaxnn.data import Dataset, standardize
+from jaxnn.arrays import Tree
+from jaxnn.data import Dataset
 from jaxnn.data.augmentation import Augmentation
-from jaxnn.layers.layer import Layer, Tree
+from jaxnn.layers import Layer
 from jaxnn.losses import Loss
 from jaxnn.optimizers import Optimizer
 from jaxnn.training.diagnosis import DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, make_evaluate
 from jaxnn.training.feed import is_large, resident, steps_per_epoch, streamed
 from jaxnn.training.statistics import Statistics, make_statistics
-from jaxnn.training.step import Examples, TrainState, augmented, init_train_state, make_chunk
+from jaxnn.training.step import (
+    Examples,
+    TrainState,
+    augmented,
+    init_train_state,
+    make_chunk,
+    prepared,
+)
 
 
 class Report(NamedTuple):
@@ -77,7 +84,6 @@ def fit(
     seed: int = 0,
     chunk_steps: int = 100,
     statistics_steps: int = 0,
-    dtype: DTypeLike | None = None,
     augment: Augmentation | None = None,
     stream: bool | None = None,
     start: TrainState | None = None,
@@ -92,17 +98,17 @@ def fit(
     bit on one kind of machine, and do not depend on ``chunk_steps``.
 
     Args:
-        network: any layer.
+        network: any layer. One that does not prepare its input (see ``before``) is given it
+            normalized as the data set says, inside the compiled step.
         loss: a loss.
         optimizer: an optimizer of this library, or one from optax.
-        dataset: examples; they are normalized inside the compiled step.
+        dataset: the examples.
         batch_size: examples a step, at most those of the training split.
         epochs: how often to visit each example.
         seed: where everything random follows from.
         chunk_steps: steps between two reports; a chunk ends with its epoch.
         statistics_steps: the least number of steps between two reports with statistics; 0 for
             none. They do not change the result.
-        dtype: the type to compute in; see ``loss_and_gradients``.
         augment: applied to training batches, and to them alone; see ``jaxnn.data.augmentation``.
         stream: whether the training split is streamed to the device as it is needed, rather than
             put there as a whole; without effect on the result. By default, where its inputs would
@@ -121,14 +127,10 @@ def fit(
         if number < 1:
             raise ValueError(f"{name} must be at least 1, got {number}")
     steps = steps_per_epoch(dataset, batch_size)
-
-    def prepare(inputs: jax.Array) -> jax.Array:
-        return standardize(inputs, dataset, jnp.result_type(float))
-
-    parts = (network, loss, optimizer, prepare, dtype)
+    parts = (prepared(network, dataset), loss, optimizer)
     chunk = make_chunk(*parts, augment)
     statistics = make_statistics(*parts)
-    evaluate = make_evaluate(network, loss, prepare, dtype)
+    evaluate = make_evaluate(*parts[:2])
     train_state = init_train_state(network, optimizer, dataset.in_shape, seed)
     if start is not None:
         train_state = start

@@ -7,13 +7,13 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import DTypeLike
 
-from jaxnn.layers.layer import Layer
+from jaxnn.arrays import at_path
+from jaxnn.layers import Layer
 from jaxnn.losses import Loss
-from jaxnn.network import at_path, cast, label, trace, walk
+from jaxnn.network import label, trace, walk
 from jaxnn.optimizers import Optimizer, global_norm
-from jaxnn.training.step import Examples, Prepare, TrainState, example_keys
+from jaxnn.training.step import Examples, TrainState, example_keys
 
 Number: TypeAlias = Array | float
 
@@ -64,11 +64,7 @@ _INACTIVE: dict[str, Callable[[Array], Array]] = {
 
 
 def make_statistics(
-    network: Layer,
-    loss: Loss,
-    optimizer: Optimizer,
-    prepare: Prepare = lambda inputs: inputs,
-    dtype: DTypeLike | None = None,
+    network: Layer, loss: Loss, optimizer: Optimizer
 ) -> Callable[[TrainState, Examples], Statistics]:
     """Makes the function ``(train_state, batch) -> statistics`` of the step on that batch.
 
@@ -84,13 +80,10 @@ def make_statistics(
 
     def compute(train_state: TrainState, batch: Examples) -> Statistics:
         step, params, state, optimizer_state, key = train_state
-        low, inputs = params, prepare(batch.inputs)
-        if dtype is not None:
-            low, inputs = cast((params, inputs), dtype)
-        keys = example_keys(key, step, len(batch.targets)) if network.draws else None
-        traced = trace(network, loss, low, state, inputs, batch.targets, train=True, key=keys)
+        inputs, targets = batch
+        keys = example_keys(key, step, len(targets)) if network.draws else None
+        traced = trace(network, loss, params, state, inputs, targets, train=True, key=keys)
         gradients = traced.layers[0].gradients
-        gradients = jax.tree.map(lambda g, p: g.astype(p.dtype), gradients, params)
         updates, _ = optimizer.update(gradients, optimizer_state, params)
         rows = []
         for layer in traced.layers:

@@ -6,10 +6,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import ArrayLike
 
+from jaxnn.arrays import Tree
+from jaxnn.data import Dataset
 from jaxnn.data.augmentation import Augmentation
-from jaxnn.layers.layer import Layer, Shape, Tree
+from jaxnn.layers import Layer, before, standardize
+from jaxnn.layers.layer import Shape
 from jaxnn.losses import Loss
 from jaxnn.network import loss_and_gradients
 from jaxnn.optimizers import Optimizer, apply_updates
@@ -57,10 +60,17 @@ class Examples(NamedTuple):
     targets: Array
 
 
-Prepare = Callable[[Array], Array]
-"""Turns a batch of inputs as stored into what the network takes (normalization)."""
-
 Chunk = Callable[[TrainState, Examples, Array, ArrayLike, ArrayLike], tuple[TrainState, Totals]]
+
+
+def prepared(network: Layer, dataset: Dataset) -> Layer:
+    """The network with the data set's normalization before it, unless it prepares its input itself.
+
+    It takes examples as they are stored; see ``jaxnn.layers.before``.
+    """
+    if network.prepares:
+        return network
+    return before(network, standardize(dataset.mean, dataset.deviation))
 
 
 def init_train_state(
@@ -86,8 +96,6 @@ def make_step(
     network: Layer,
     loss: Loss,
     optimizer: Optimizer,
-    prepare: Prepare = lambda inputs: inputs,
-    dtype: DTypeLike | None = None,
     augment: Augmentation | None = None,
 ) -> Callable[[TrainState, Examples], tuple[TrainState, Totals]]:
     """Makes the function ``(train_state, batch) -> (train_state, totals)``.
@@ -96,14 +104,11 @@ def make_step(
     position in the batch.
 
     Args:
-        network: any layer.
+        network: any layer; it is given the examples as they are (see ``before``).
         loss: a loss.
         optimizer: an optimizer of this library, or one from optax.
-        prepare: applied to the batch's inputs first, but for ``augment``.
-        dtype: the type to compute in; see ``loss_and_gradients``.
-        augment: applied to the batch before ``prepare``; by default, nothing. Whether an example
-            is classified correctly is then said of its augmented form; of probabilities, the
-            largest counts.
+        augment: applied to the batch first; by default, nothing. Whether an example is classified
+            correctly is then said of its augmented form; of probabilities, the largest counts.
     """
 
     def step(train_state: TrainState, batch: Examples) -> tuple[TrainState, Totals]:
@@ -112,14 +117,7 @@ def make_step(
             batch = augmented(augment, key, count, batch)
         keys = example_keys(key, count, len(batch.targets)) if network.draws else None
         value, gradients, state, outputs = loss_and_gradients(
-            network,
-            loss,
-            params,
-            state,
-            prepare(batch.inputs),
-            batch.targets,
-            key=keys,
-            dtype=dtype,
+            network, loss, params, state, batch.inputs, batch.targets, key=keys
         )
         updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
         params = apply_updates(params, updates)
@@ -134,8 +132,6 @@ def make_chunk(
     network: Layer,
     loss: Loss,
     optimizer: Optimizer,
-    prepare: Prepare = lambda inputs: inputs,
-    dtype: DTypeLike | None = None,
     augment: Augmentation | None = None,
 ) -> Chunk:
     """Compiles many steps into one program, ``(train_state, examples, batches, start, count)``.
@@ -148,7 +144,7 @@ def make_chunk(
 
     The arguments are those of ``make_step``.
     """
-    step = make_step(network, loss, optimizer, prepare, dtype, augment)
+    step = make_step(network, loss, optimizer, augment)
 
     def chunk(
         train_state: TrainState, examples: Examples, batches: Array, start: Array, count: Array

@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxnn.arrays import Tree, at_path, named_leaves
 from jaxnn.config import LAYERS, OPTIMIZERS, Config, defaults
 from jaxnn.data import Dataset
-from jaxnn.layers.layer import Tree
-from jaxnn.network import LayerSummary, at_path, label, named_leaves
+from jaxnn.network import LayerSummary, label
 from jaxnn.web import formulas
 
 _RATES = {"sgd": 0.1, "adagrad": 0.01, "lion": 1e-4, "muon": 0.02}

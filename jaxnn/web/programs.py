@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxnn.arrays import Tree, at_path, cast, named_leaves
 from jaxnn.config import Experiment
-from jaxnn.data import standardize
-from jaxnn.layers.layer import Tree
-from jaxnn.network import at_path, cast, describe, named_leaves, trace, walk
+from jaxnn.network import describe, trace, walk
 from jaxnn.prediction import probabilities
 from jaxnn.training import TrainState
 from jaxnn.web.messages import Example, Stored, pack, stored_input
@@ -78,17 +77,13 @@ class Programs:
 
 
 def _compiled(experiment: Experiment, leaves: Sequence[tuple[int, ...]]) -> tuple[_Look, _Predict]:
-    config, dataset, network, loss, _ = experiment
-
-    def normalized(inputs: Array) -> Array:
-        return standardize(inputs, dataset, jnp.result_type(float))
+    network, loss = experiment.network, experiment.loss
 
     @jax.jit
     def look(params: Tree, state: Tree, inputs: Array, target: Array) -> dict[str, Array]:
-        x = normalized(inputs)
-        outputs, _, _ = network.forward(params, state, x)
+        outputs, _, _ = network.forward(params, state, inputs)
         target = jnp.where(target < 0, outputs.argmax(-1), target)
-        traced = trace(network, loss, params, state, x, target)
+        traced = trace(network, loss, params, state, inputs, target)
         at = {layer.path: layer for layer in traced.layers}
         arrays = {
             "target": target[0],
@@ -103,16 +98,13 @@ def _compiled(experiment: Experiment, leaves: Sequence[tuple[int, ...]]) -> tupl
                 arrays[f"{i}.d_input"] = layer.d_input[0]
             for name, gradient in named_leaves(layer.gradients).items():
                 arrays[f"{i}.d_{name}"] = gradient
-        return arrays
+        return cast(arrays, jnp.float32)
 
     @jax.jit
     def predict(
         params: Tree, state: Tree, inputs: Array, targets: Array
     ) -> tuple[Array, Array, Array]:
-        x = normalized(inputs)
-        if config.dtype is not None:
-            params, x = cast((params, x), config.dtype)
-        outputs, _, _ = network.forward(params, state, x)
+        outputs, _, _ = network.forward(params, state, inputs)
         chances = probabilities(outputs, loss).astype(jnp.float32)
         losses = jax.vmap(lambda output, target: loss(output[None], target[None], None)[0])(
             outputs, targets

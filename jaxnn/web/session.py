@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 import jax
 
+from jaxnn.arrays import named_leaves
 from jaxnn.config import Config, Experiment, build
 from jaxnn.data import prepare
 from jaxnn.errors import JaxnnError
 from jaxnn.experiment import fit_experiment, initial_state
-from jaxnn.network import named_leaves
 from jaxnn.observe import to_json
 from jaxnn.optimizers import hyperparameters, set_hyperparameters
 from jaxnn.runs import new_run_path

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.arrays import Tree
 from jaxnn.config import Config, Experiment, build, load_config
 from jaxnn.errors import RunError, writing
 from jaxnn.experiment import finish, initial_state
 from jaxnn.files import write_text
-from jaxnn.layers.layer import Tree
 from jaxnn.observe import to_json
 from jaxnn.runs import (
     CHECKPOINTS,

@@ -20,8 +20,7 @@ from jaxnn.config import Call, Config, Training, build, load_config, parse_confi
 from jaxnn.data import data_folder
 from jaxnn.errors import ConfigError
 from jaxnn.initializers import Initializer
-from jaxnn.layers import Layer, dense, flatten, stateless
-from jaxnn.network import serial
+from jaxnn.layers import Layer, dense, flatten, serial, stateless
 from jaxnn.optimizers import Mask, Optimizer, hyperparameters
 from jaxnn.schedules import Schedule, Steps
 from jaxnn.training import fit
@@ -504,7 +503,7 @@ def test_parts_that_cannot_be_or_do_not_fit_are_named(
 
 MODULE = """
 from jaxnn.layers import dense, flatten
-from jaxnn.network import serial
+from jaxnn.layers import serial
 
 def net():
     return serial(flatten(), dense(10))
@@ -625,7 +624,6 @@ def test_the_precision_is_what_layers_compute_in(precision: str) -> None:
             experiment.dataset,
             batch_size=500,
             epochs=1,
-            dtype=experiment.config.dtype,
         )
     )
     assert {str(dtype) for dtype in seen} == {precision}

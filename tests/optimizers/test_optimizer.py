@@ -9,9 +9,8 @@ from oracles import assert_close, relative_error
 from stepping import COSINE, PARAMS
 
 from jaxnn import optimizers
-from jaxnn.layers import dense, relu, tanh
+from jaxnn.layers import dense, relu, serial, tanh
 from jaxnn.losses import softmax_cross_entropy
-from jaxnn.network import serial
 from jaxnn.optimizers import (
     accumulate,
     adam,

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from jaxnn.errors import RunError
-from jaxnn.layers import dense, dropout, relu
-from jaxnn.network import serial
+from jaxnn.layers import dense, dropout, relu, serial
 from jaxnn.optimizers import adam
 from jaxnn.schedules import cosine
 from jaxnn.training import (

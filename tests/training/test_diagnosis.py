@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from jaxnn.data import Dataset, digits
-from jaxnn.layers import Layer, dense, flatten, relu, stateless
+from jaxnn.layers import Layer, dense, flatten, relu, serial, stateless
 from jaxnn.losses import softmax_cross_entropy
-from jaxnn.network import serial
 from jaxnn.optimizers import Optimizer, sgd
 from jaxnn.training import Diagnosis, DivergedError, Examples, fit, init_train_state
 from jaxnn.training.step import augmented

@@ -4,21 +4,15 @@ import logging
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxnn.data import Split
-from jaxnn.layers import dense, dropout
+from jaxnn.layers import before, dense, dropout, in_precision, serial, standardize
 from jaxnn.losses import mean_squared_error, softmax_cross_entropy
-from jaxnn.network import serial
 from jaxnn.training import make_evaluate
 
-NETWORK = serial(dropout(0.5), dense(4))
-
-
-def prepare(inputs: jax.Array) -> jax.Array:
-    return inputs.astype(jnp.float32) / 128 - 1
+NETWORK = before(serial(dropout(0.5), dense(4)), standardize(128, 128))
 
 
 def some_split(count: int) -> Split:
@@ -44,7 +38,7 @@ def test_a_split_of_any_size_is_evaluated_whole(count: int) -> None:
     split = some_split(count)
     z = outputs(split)
     losses = np.log(np.exp(z).sum(-1)) - z[np.arange(count), split.targets]
-    result = make_evaluate(NETWORK, softmax_cross_entropy, prepare)(*some_params(), split)
+    result = make_evaluate(NETWORK, softmax_cross_entropy)(*some_params(), split)
     assert result.examples == count
     assert result.loss == pytest.approx(losses.mean(), rel=1e-5)
     assert result.accuracy == pytest.approx(np.mean(z.argmax(-1) == split.targets), abs=1e-9)
@@ -53,7 +47,7 @@ def test_a_split_of_any_size_is_evaluated_whole(count: int) -> None:
 def test_the_batch_size_does_not_matter() -> None:
     split = some_split(103)
     results = [
-        make_evaluate(NETWORK, mean_squared_error, prepare, batch_size=size)(*some_params(), split)
+        make_evaluate(NETWORK, mean_squared_error, batch_size=size)(*some_params(), split)
         for size in (1, 10, 102, 103, 104)
     ]
     t = np.eye(4)[split.targets]
@@ -63,7 +57,7 @@ def test_the_batch_size_does_not_matter() -> None:
 
 
 def test_the_last_batch_runs_the_same_program(caplog: pytest.LogCaptureFixture) -> None:
-    evaluate = make_evaluate(NETWORK, softmax_cross_entropy, prepare, batch_size=100)
+    evaluate = make_evaluate(NETWORK, softmax_cross_entropy, batch_size=100)
     params, state = some_params()
     with caplog.at_level(logging.DEBUG), jax.log_compiles():
         evaluate(params, state, some_split(250))
@@ -75,8 +69,8 @@ def test_the_last_batch_runs_the_same_program(caplog: pytest.LogCaptureFixture) 
 def test_the_type_to_compute_in_is_used() -> None:
     split = some_split(500)
     exact, rounded = (
-        make_evaluate(NETWORK, softmax_cross_entropy, prepare, dtype)(*some_params(), split)
-        for dtype in (None, "bfloat16")
+        make_evaluate(network, softmax_cross_entropy)(*some_params(), split)
+        for network in (NETWORK, in_precision(NETWORK, "bfloat16"))
     )
     assert exact.loss != rounded.loss
     assert exact.loss == pytest.approx(rounded.loss, rel=0.02)
@@ -99,4 +93,4 @@ def test_targets_with_axes_of_their_own_count_by_their_share() -> None:
 
 def test_an_empty_split_is_an_error() -> None:
     with pytest.raises(ValueError, match="the split is empty"):
-        make_evaluate(NETWORK, softmax_cross_entropy, prepare)(*some_params(), some_split(0))
+        make_evaluate(NETWORK, softmax_cross_entropy)(*some_params(), some_split(0))

@@ -16,9 +16,8 @@ import pytest
 
 from jaxnn.data import Dataset, Split, digits
 from jaxnn.data.augmentation import shift
-from jaxnn.layers import dense, dropout, flatten, relu
+from jaxnn.layers import before, dense, dropout, flatten, relu, serial, standardize
 from jaxnn.losses import softmax_cross_entropy
-from jaxnn.network import serial
 from jaxnn.optimizers import adam
 from jaxnn.training import (
     Change,
@@ -170,8 +169,8 @@ def test_windows_hold_every_step_in_turn(
     assert len(made[0].examples.targets) == steps * BATCH
     assert made[0].first <= begin < made[0].end
     assert made[-1].end == EPOCHS * STEPS
-    for before, after in itertools.pairwise(made):
-        assert after.first == before.end
+    for earlier, later in itertools.pairwise(made):
+        assert later.first == earlier.end
     order = [epoch_batches(5, epoch, EXAMPLES, BATCH) for epoch in range(EPOCHS)]
     for window in (*made, *resident(*which)):
         assert window.end - window.first <= len(window.batches)
@@ -264,9 +263,9 @@ def test_an_error_in_the_thread_arrives_and_no_thread_is_left(mapped: Dataset) -
 
 
 def test_evaluation_reads_a_mapped_split_batch_by_batch(mapped: Dataset) -> None:
-    network = serial(flatten(), dense(10))
+    network = before(serial(flatten(), dense(10)), standardize(0, 16))
     params, state, _ = network.init(jax.random.key(0), (8, 8, 1))
-    evaluate = make_evaluate(network, softmax_cross_entropy, lambda x: x / 16.0, batch_size=64)
+    evaluate = make_evaluate(network, softmax_cross_entropy, batch_size=64)
     whole = Split(np.array(mapped.train.inputs), mapped.train.targets)
     assert evaluate(params, state, mapped.train) == evaluate(params, state, whole)
 
@@ -276,9 +275,9 @@ import sys, threading, time
 from pathlib import Path
 import numpy as np
 from jaxnn.data import Dataset, Split
-from jaxnn.layers import dense, flatten
+from jaxnn.layers import before, standardize, in_precision, dense, flatten
 from jaxnn.losses import softmax_cross_entropy
-from jaxnn.network import serial
+from jaxnn.layers import before, standardize, in_precision, serial
 from jaxnn.optimizers import sgd
 from jaxnn.training import feed, fit
 

@@ -9,11 +9,10 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnn.data import Dataset, Split, digits, standardize
+from jaxnn.data import Dataset, Split, digits
 from jaxnn.data.augmentation import compose, mixup, shift
-from jaxnn.layers import Layer, dense, dropout, flatten, relu
+from jaxnn.layers import Layer, dense, dropout, flatten, relu, serial
 from jaxnn.losses import softmax_cross_entropy
-from jaxnn.network import serial
 from jaxnn.optimizers import adam, set_hyperparameters, sgd
 from jaxnn.schedules import cosine
 from jaxnn.training import (
@@ -23,6 +22,7 @@ from jaxnn.training import (
     fit,
     init_train_state,
     make_evaluate,
+    prepared,
     steps_per_epoch,
 )
 
@@ -144,9 +144,7 @@ def test_only_training_is_augmented() -> None:
     z = np.asarray(network.forward(params, state, x.astype(np.float32))[0][0], np.float64)
     assert report.loss == pytest.approx(np.log(np.exp(z).sum()) - z[3], rel=1e-4)
     assert report.accuracy == (z.argmax() == 3)
-    evaluate = make_evaluate(
-        network, softmax_cross_entropy, lambda inputs: standardize(inputs, dataset)
-    )
+    evaluate = make_evaluate(prepared(network, dataset), softmax_cross_entropy)
     assert report.validation is not None
     expected = evaluate(params, state, dataset.validation)
     assert report.validation.loss == pytest.approx(expected.loss, rel=1e-6)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from jaxnn.data import digits
-from jaxnn.layers import Layer, dense, dropout, flatten, relu, sigmoid, tanh
+from jaxnn.layers import Layer, dense, dropout, flatten, relu, serial, shortcut, sigmoid, tanh
 from jaxnn.losses import softmax_cross_entropy
-from jaxnn.network import serial, shortcut
 from jaxnn.optimizers import sgd
 from jaxnn.training import Examples, fit, init_train_state, make_statistics, make_step
 

@@ -7,9 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnn.layers import Layer, dense, dropout, relu, stateless
+from jaxnn.layers import (
+    Layer,
+    before,
+    dense,
+    dropout,
+    in_precision,
+    relu,
+    serial,
+    standardize,
+    stateless,
+)
 from jaxnn.losses import mean_squared_error, softmax_cross_entropy
-from jaxnn.network import serial
 from jaxnn.optimizers import sgd
 from jaxnn.training import Examples, init_train_state, make_chunk, make_step
 from jaxnn.training.step import augmented, example_keys, is_correct
@@ -21,8 +30,8 @@ def some_examples(count: int, features: int = 5, classes: int = 3) -> Examples:
     return Examples(jnp.asarray(inputs), jnp.asarray(random.integers(0, classes, count)))
 
 
-def halved(inputs: jax.Array) -> jax.Array:
-    return (inputs.astype(jnp.float32) - 100) / 50
+def halved(layer: Layer) -> Layer:
+    return before(layer, standardize(100, 50))
 
 
 def assert_identical(found: Any, expected: Any) -> None:
@@ -37,9 +46,9 @@ def assert_identical(found: Any, expected: Any) -> None:
 
 def test_a_step_is_what_numpy_computes() -> None:
     """x W + b, mean squared error to one-hot rows, momentum: two steps, written out."""
-    network, optimizer = dense(3), sgd(0.1, momentum=0.9)
+    network, optimizer = halved(dense(3)), sgd(0.1, momentum=0.9)
     train_state = init_train_state(network, optimizer, (5,), 0)
-    step = jax.jit(make_step(network, mean_squared_error, optimizer, halved))
+    step = jax.jit(make_step(network, mean_squared_error, optimizer))
     batch = some_examples(8)
     x = (np.asarray(batch.inputs, np.float64) - 100) / 50
     t = np.eye(3)[np.asarray(batch.targets)]
@@ -75,11 +84,11 @@ def test_a_layer_that_does_not_fit_is_named() -> None:
 
 
 def test_a_chunk_takes_the_steps_it_is_told_to() -> None:
-    network, optimizer = serial(dense(4), relu(), dense(3)), sgd(0.1, momentum=0.9)
+    network, optimizer = halved(serial(dense(4), relu(), dense(3))), sgd(0.1, momentum=0.9)
     examples = some_examples(20)
     batches = jnp.asarray(np.random.default_rng(1).permutation(20).reshape(5, 4), jnp.int32)
-    chunk = make_chunk(network, softmax_cross_entropy, optimizer, halved)
-    step = jax.jit(make_step(network, softmax_cross_entropy, optimizer, halved))
+    chunk = make_chunk(network, softmax_cross_entropy, optimizer)
+    step = jax.jit(make_step(network, softmax_cross_entropy, optimizer))
     train_state = init_train_state(network, optimizer, (5,), 0)
 
     expected, losses, correct = train_state, [], 0
@@ -97,7 +106,7 @@ def test_a_chunk_takes_the_steps_it_is_told_to() -> None:
 
 def test_a_chunk_of_no_steps_changes_nothing() -> None:
     network, optimizer = serial(dropout(0.5), dense(3)), sgd(0.1)
-    chunk = make_chunk(network, softmax_cross_entropy, optimizer, halved)
+    chunk = make_chunk(network, softmax_cross_entropy, optimizer)
     train_state = init_train_state(network, optimizer, (5,), 0)
     batches = jnp.arange(20, dtype=jnp.int32).reshape(5, 4)
     after, totals = chunk(train_state, some_examples(20), batches, 2, 0)
@@ -107,7 +116,7 @@ def test_a_chunk_of_no_steps_changes_nothing() -> None:
 
 def test_the_state_given_to_a_chunk_stays_valid() -> None:
     network, optimizer = dense(3), sgd(0.1)
-    chunk = make_chunk(network, softmax_cross_entropy, optimizer, halved)
+    chunk = make_chunk(network, softmax_cross_entropy, optimizer)
     before = init_train_state(network, optimizer, (5,), 0)
     arguments = (some_examples(8), jnp.zeros((1, 4), jnp.int32), 0, 1)
     after, _ = chunk(before, *arguments)
@@ -165,14 +174,12 @@ def test_dropout_draws_anew_at_every_step_and_for_every_example() -> None:
 
 
 def test_the_type_to_compute_in_does_not_change_that_of_the_parameters() -> None:
-    network, optimizer = dense(3), sgd(0.1)
+    network, optimizer = halved(dense(3)), sgd(0.1)
     train_state = init_train_state(network, optimizer, (5,), 0)
     batch = some_examples(8)
     results = {
-        dtype: jax.jit(make_step(network, softmax_cross_entropy, optimizer, halved, dtype))(
-            train_state, batch
-        )
-        for dtype in (None, "bfloat16")
+        dtype: jax.jit(make_step(variant, softmax_cross_entropy, optimizer))(train_state, batch)
+        for dtype, variant in ((None, network), ("bfloat16", in_precision(network, "bfloat16")))
     }
     weights = {dtype: state.params["weight"] for dtype, (state, _) in results.items()}
     assert weights["bfloat16"].dtype == jnp.float32

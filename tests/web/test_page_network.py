@@ -13,9 +13,10 @@ from playwright.sync_api import Page, expect
 from ruamel.yaml import YAML
 
 import jaxnn
+from jaxnn.arrays import at_path
 from jaxnn.config import Experiment, build, parse_config
 from jaxnn.data import standardize
-from jaxnn.network import at_path, walk
+from jaxnn.network import walk
 from jaxnn.plots import style
 
 pytestmark = pytest.mark.browser

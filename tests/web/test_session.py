@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from jaxnn import load_run, trace
+from jaxnn.arrays import named_leaves
 from jaxnn.config import Config, build, parse_config
 from jaxnn.data import standardize
 from jaxnn.errors import JaxnnError, RunError
 from jaxnn.experiment import resume, train
-from jaxnn.network import named_leaves
 from jaxnn.optimizers import hyperparameters
 from jaxnn.runs import MODEL, save_model
 from jaxnn.training import TrainState, fit, init_train_state
