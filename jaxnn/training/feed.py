@@ -26,7 +26,7 @@ class Window(NamedTuple):
 
     Attributes:
         examples: these, and others maybe.
-        batches: (steps, batch_size) int32, which of the examples each step sees.
+        batches: (steps, batch_size) int32, which of the examples each step sees; two at least.
         first: the step of ``batches[0]``, counted from the start of training.
         end: the step after the last one; what ``batches`` holds after it is of no use.
     """
@@ -81,8 +81,8 @@ def resident(split: Split, seed: int, batch_size: int, begin: int, end: int) -> 
     count = len(split.targets)
     steps = count // batch_size
     for epoch in range(begin // steps, end // steps):
-        batches = jnp.asarray(epoch_batches(seed, epoch, count, batch_size))
-        yield Window(examples, batches, epoch * steps, (epoch + 1) * steps)
+        batches = _two_or_more(epoch_batches(seed, epoch, count, batch_size))
+        yield Window(examples, jnp.asarray(batches), epoch * steps, (epoch + 1) * steps)
 
 
 def streamed(
@@ -114,19 +114,25 @@ def streamed(
             skipped = max(begin - epoch * steps, 0)
             for first in range(skipped - skipped % size, steps, size):
                 # What is missing in an epoch's last window is its last step again.
-                rows = batches[np.minimum(np.arange(first, first + size), steps - 1)].reshape(-1)
+                taken = batches[np.minimum(np.arange(first, first + size), steps - 1)]
+                rows = _two_or_more(taken).reshape(-1)
                 order = np.argsort(rows, kind="stable")
                 places = np.empty(len(rows), np.int32)
                 places[order] = np.arange(len(rows), dtype=np.int32)
                 examples = Examples(*(jnp.asarray(part[rows[order]]) for part in split))
                 yield Window(
                     examples,
-                    jnp.asarray(places.reshape(size, batch_size)),
+                    jnp.asarray(places.reshape(-1, batch_size)),
                     epoch * steps + first,
                     epoch * steps + min(first + size, steps),
                 )
 
     return ahead(windows())
+
+
+def _two_or_more(batches: np.ndarray) -> np.ndarray:
+    """The batches, a single one twice: where there is but one, XLA compiles another program."""
+    return np.resize(batches, (max(len(batches), 2), batches.shape[1]))
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
