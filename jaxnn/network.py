@@ -188,7 +188,7 @@ def trace(
         states, inputs, output = forward_record
         gradients, d_input, d_output = backward_record
         below = []
-        if layer.combine is not None:
+        if layer.layers:
             children = zip(layer.layers, states, gradients, strict=True)
             below = [collect((*path, i), *child) for i, child in enumerate(children)]
             gradients = tuple(rows[0].gradients for rows in below)

@@ -20,7 +20,8 @@ from jaxnn.config import Call, Config, Training, build, load_config, parse_confi
 from jaxnn.data import data_folder
 from jaxnn.errors import ConfigError
 from jaxnn.initializers import Initializer
-from jaxnn.layers import Layer, dense, flatten, serial, stateless
+from jaxnn.layers import Layer
+from jaxnn.network import map_layers
 from jaxnn.optimizers import Mask, Optimizer, hyperparameters
 from jaxnn.schedules import Schedule, Steps
 from jaxnn.training import fit
@@ -602,36 +603,27 @@ def test_the_precision_is_what_layers_compute_in(precision: str) -> None:
     assert jax.config.read("jax_enable_x64") == (precision == "float64")
     seen = []
 
-    def spy() -> Layer:
-        """Passes on what it is given, and notes its type in both directions."""
+    def spied(path: tuple[int, ...], layer: Layer) -> Layer:
+        """Notes the type of what a layer is given, in both directions."""
 
-        def forward(params: Any, x: jax.Array) -> tuple[jax.Array, Any]:
+        def forward(params: Any, state: Any, x: jax.Array, **options: Any) -> Any:
             seen.append(x.dtype)
-            return x, None
+            return layer.forward(params, state, x, **options)
 
-        def backward(params: Any, residuals: Any, dy: jax.Array) -> tuple[jax.Array, Any]:
+        def backward(params: Any, residuals: Any, dy: jax.Array) -> Any:
             seen.append(dy.dtype)
-            return dy, ()
+            return layer.backward(params, residuals, dy)
 
-        return stateless(lambda key, shape: ((), shape), forward, backward, "spy")
+        return layer._replace(forward=forward, backward=backward)
 
-    network = serial(spy(), flatten(), dense(10), spy())
-    reports = list(
-        fit(
-            network,
-            experiment.loss,
-            experiment.optimizer,
-            experiment.dataset,
-            batch_size=500,
-            epochs=1,
-        )
-    )
+    parts = (map_layers(spied, experiment.network), experiment.loss, experiment.optimizer)
+    reports = list(fit(*parts, experiment.dataset, batch_size=500, epochs=1))
     assert {str(dtype) for dtype in seen} == {precision}
     params = reports[-1].train_state.params
     kept = jnp.float64 if precision == "float64" else jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(kept)}
     if precision == "float64":  # and not float32 numbers in wide clothes
-        weight = np.asarray(params[2]["weight"])
+        weight = np.asarray(params[1]["weight"])
         assert np.abs(weight - weight.astype(np.float32)).max() > 1e-12
     assert np.isfinite(reports[-1].loss)
 

@@ -105,7 +105,7 @@ def test_a_chunk_takes_the_steps_it_is_told_to() -> None:
 
 
 def test_a_chunk_of_no_steps_changes_nothing() -> None:
-    network, optimizer = serial(dropout(0.5), dense(3)), sgd(0.1)
+    network, optimizer = halved(serial(dropout(0.5), dense(3))), sgd(0.1)
     chunk = make_chunk(network, softmax_cross_entropy, optimizer)
     train_state = init_train_state(network, optimizer, (5,), 0)
     batches = jnp.arange(20, dtype=jnp.int32).reshape(5, 4)
@@ -115,7 +115,7 @@ def test_a_chunk_of_no_steps_changes_nothing() -> None:
 
 
 def test_the_state_given_to_a_chunk_stays_valid() -> None:
-    network, optimizer = dense(3), sgd(0.1)
+    network, optimizer = halved(dense(3)), sgd(0.1)
     chunk = make_chunk(network, softmax_cross_entropy, optimizer)
     before = init_train_state(network, optimizer, (5,), 0)
     arguments = (some_examples(8), jnp.zeros((1, 4), jnp.int32), 0, 1)
