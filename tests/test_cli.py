@@ -1,5 +1,6 @@
 """How scripts end: one message and a status, or a traceback where it is our mistake."""
 
+import io
 import sys
 
 import jax
@@ -50,3 +51,41 @@ def test_our_own_mistakes_are_not_hidden(error: Exception) -> None:
 def test_success_is_no_exit(capsys: pytest.CaptureFixture[str]) -> None:
     cli.run(lambda: print("done", file=sys.stdout))
     assert capsys.readouterr() == ("done\n", "")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"),
+    [
+        ("utf-8", "café 8 × 8 ± 1 … ▁▄█ 日本 \\udcff"),
+        ("cp1252", "café 8 × 8 ± 1 … _-# \\u65e5\\u672c \\udcff"),
+        ("latin-1", "café 8 × 8 ± 1 ... _-# \\u65e5\\u672c \\udcff"),
+        ("ascii", "cafe 8 x 8 +- 1 ... _-# \\u65e5\\u672c \\udcff"),
+    ],
+)
+def test_plainer_signs_take_the_place_of_those_that_the_output_lacks(
+    encoding: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, err = io.BytesIO(), io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding))
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(err, encoding, errors="backslashreplace"))
+    said = "café 8 × 8 ± 1 … ▁▄█ 日本 \udcff"
+
+    def main() -> None:
+        print(said)
+        raise ConfigError(said)
+
+    with pytest.raises(SystemExit):
+        cli.run(main)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    assert out.getvalue().decode(encoding) == f"{expected}\n"
+    assert err.getvalue().decode(encoding) == f"error: {expected}\n"
+
+
+def test_a_choice_of_what_to_do_about_such_signs_is_respected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, "ascii", errors="ignore"))
+    cli.run(lambda: print("8 × 8"))
+    assert out.getvalue() == b"8  8\n"

@@ -2,6 +2,7 @@
 
 import gzip
 import importlib.util
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+import PIL.Image
 import pytest
 
 from jaxnn import cli
@@ -146,13 +148,38 @@ def test_a_config_can_be_described_and_the_description_is_one(
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_every_script_says_how_it_is_used(script: Path, tmp_path: Path) -> None:
+def test_every_script_says_how_it_is_used_in_any_encoding(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     process = start(script.name, "--help", cwd=tmp_path, stdout=subprocess.PIPE)
     out, err = process.communicate()
     assert (process.returncode, err) == (0, "")
     assert out.startswith(f"usage: {script.name} ")
     assert f"python experiments/{script.name}" in out
     assert os.listdir(tmp_path) == []
+
+
+def test_what_scripts_print_needs_no_more_than_ascii(
+    trained: tuple[Path, str], call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "größe.png"
+    PIL.Image.fromarray(np.pad(np.full((20, 4), 255, np.uint8), ((4, 4), (12, 12)))).save(image)
+    for script, *arguments in (
+        ("train.py", CONFIG, "name=größe", "training.epochs=1", "--run-dir", tmp_path / "größe"),
+        ("describe.py", CONFIG),
+        ("evaluate.py", tmp_path / "größe"),
+        ("compare.py", trained[0], trained[0], tmp_path / "größe"),
+        ("predict.py", trained[0], image),
+        ("browse.py", CONFIG, "--output", tmp_path / "größe.png"),
+    ):
+        out = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, "ascii"))
+        assert call(script, *arguments).status == 0
+        sys.stdout.flush()
+        assert out.getvalue().isascii()
+        if script == "predict.py":
+            assert "###" in out.getvalue().decode()  # its bars
 
 
 def test_a_reader_that_has_had_enough_is_no_traceback(tmp_path: Path) -> None:
