@@ -40,7 +40,7 @@ def _activation(
 
 
 def identity() -> Layer:
-    """y = x: the plain branch of ``parallel``."""
+    """Returns y = x: the plain branch of ``parallel``."""
 
     def backward(residuals: Tree, dy: Array) -> Array:
         """dx = dy."""
@@ -50,7 +50,7 @@ def identity() -> Layer:
 
 
 def relu() -> Layer:
-    """Rectified linear unit, y = max(x, 0) (Nair & Hinton 2010)."""
+    """Returns the rectified linear unit, y = max(x, 0) (Nair & Hinton 2010)."""
 
     def forward(x: Array) -> tuple[Array, Tree]:
         y = jnp.maximum(x, 0)
@@ -64,7 +64,7 @@ def relu() -> Layer:
 
 
 def sigmoid() -> Layer:
-    """Logistic function, y = 1 / (1 + e⁻ˣ)."""
+    """Returns the logistic function, y = 1 / (1 + e⁻ˣ)."""
 
     def forward(x: Array) -> tuple[Array, Tree]:
         y = logistic(x)
@@ -78,7 +78,7 @@ def sigmoid() -> Layer:
 
 
 def tanh() -> Layer:
-    """Hyperbolic tangent, y = (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)."""
+    """Returns the hyperbolic tangent, y = (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)."""
 
     def forward(x: Array) -> tuple[Array, Tree]:
         y = jnp.tanh(x)
@@ -92,7 +92,7 @@ def tanh() -> Layer:
 
 
 def leaky_relu(negative_slope: float = 0.01) -> Layer:
-    """y = x where x > 0, else α x, so that no unit stops learning.
+    """Returns y = x where x > 0, else α x, so that no unit stops learning.
 
     Source: Maas et al. 2013, "Rectifier Nonlinearities Improve Neural Network Acoustic Models".
 
@@ -117,7 +117,7 @@ def leaky_relu(negative_slope: float = 0.01) -> Layer:
 
 
 def elu(alpha: float = 1.0) -> Layer:
-    """Exponential linear unit, y = x where x > 0, else α (eˣ - 1).
+    """Returns the exponential linear unit, y = x where x > 0, else α (eˣ - 1).
 
     Source: Clevert et al. 2016, https://arxiv.org/abs/1511.07289.
 
@@ -143,7 +143,7 @@ def elu(alpha: float = 1.0) -> Layer:
 
 
 def softplus() -> Layer:
-    """A smooth relu, y = log(1 + eˣ) (Dugas et al. 2001)."""
+    """Returns a smooth relu, y = log(1 + eˣ) (Dugas et al. 2001)."""
 
     def forward(x: Array) -> tuple[Array, Tree]:
         y = jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
@@ -157,7 +157,7 @@ def softplus() -> Layer:
 
 
 def silu() -> Layer:
-    """Sigmoid linear unit or swish, y = x σ(x) with the logistic function σ.
+    """Returns the sigmoid linear unit or swish, y = x σ(x) with the logistic function σ.
 
     Source: Elfwing et al. 2017, https://arxiv.org/abs/1702.03118.
     """
@@ -176,7 +176,7 @@ def silu() -> Layer:
 
 
 def gelu(*, approximate: bool = False) -> Layer:
-    """Gaussian error linear unit, y = x Φ(x) with the standard normal distribution Φ.
+    """Returns the Gaussian error linear unit, y = x Φ(x), Φ the standard normal distribution.
 
     Source: Hendrycks & Gimpel 2016, https://arxiv.org/abs/1606.08415.
 
@@ -218,7 +218,7 @@ def _gelu_tanh() -> Layer:
 
 
 def softmax() -> Layer:
-    """Probabilities over the last axis, pₖ = exp(xₖ) / Σⱼ exp(xⱼ), computed in float32 at least.
+    """Returns probabilities over the last axis, pₖ = exp(xₖ) / Σⱼ exp(xⱼ), in float32 at least.
 
     To train a classifier, leave it out and give its input to ``softmax_cross_entropy``, which
     computes loss and gradient of both together, accurately.
@@ -242,7 +242,7 @@ def softmax() -> Layer:
 
 
 def log_softmax() -> Layer:
-    """Logarithms of probabilities over the last axis, yₖ = xₖ - log Σⱼ exp(xⱼ).
+    """Returns logarithms of probabilities over the last axis, yₖ = xₖ - log Σⱼ exp(xⱼ).
 
     Input (batch, ..., classes); computed in float32 at least.
 
@@ -263,11 +263,11 @@ def log_softmax() -> Layer:
 
 
 def _shifted(x: Array) -> Array:
-    """x less its largest element along the last axis, which changes no softmax: no overflow."""
+    """Returns x less the largest of its last axis: no softmax changes, and none overflows."""
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     return x - x.max(-1, keepdims=True)
 
 
 def logistic(x: Array) -> Array:
-    """1 / (1 + e⁻ˣ), by way of tanh, which neither overflows nor loses digits at either end."""
+    """Returns 1 / (1 + e⁻ˣ) by way of tanh, which neither overflows nor loses digits."""
     return 0.5 * jnp.tanh(0.5 * x) + 0.5

@@ -15,7 +15,7 @@ from jaxnn.layers.layer import Layer, Shape, split_key
 
 
 def serial(*layers: Layer) -> Layer:
-    """The composition of layers, each applied to the output of the one before.
+    """Returns the composition of layers, each applied to the output of the one before.
 
     ``params`` and ``state`` are tuples with an entry for each layer. With no layers, the identity.
 
@@ -77,7 +77,7 @@ def serial(*layers: Layer) -> Layer:
 
 
 def parallel(*layers: Layer, how: Literal["sum", "concatenate"] = "sum") -> Layer:
-    """Layers side by side: each is applied to the same input, and their outputs are joined.
+    """Returns layers side by side: each is applied to the same input; their outputs are joined.
 
     ``params`` and ``state`` are tuples with an entry for each layer. Input of any shape that all
     the layers take; their outputs have the same shape, but for the last axis when concatenating.
@@ -159,7 +159,7 @@ def parallel(*layers: Layer, how: Literal["sum", "concatenate"] = "sum") -> Laye
 
 
 def shortcut(layer: Layer) -> Layer:
-    """A residual connection, y = x + f(x), around a layer that keeps the shape.
+    """Returns a residual connection, y = x + f(x), around a layer that keeps the shape.
 
     ``params`` and ``state`` are tuples with the layer's as their only entry. Where f changes the
     shape, use ``parallel(f, dense(...))``.
@@ -202,7 +202,7 @@ def shortcut(layer: Layer) -> Layer:
 
 
 def rematerialize(layer: Layer) -> Layer:
-    """The same layer, but of its forward pass only the input is kept; backward runs it again.
+    """Returns the same layer, of whose forward pass only the input is kept; backward runs it again.
 
     Less memory for more time: around each block of a deep network, only the blocks' inputs are
     alive between the two passes, and the inside of one block at a time. Everything else stays as
@@ -235,7 +235,7 @@ def rematerialize(layer: Layer) -> Layer:
 
 
 def before(layer: Layer, change: Layer) -> Layer:
-    """The same layer, but ``change`` is applied to its input first.
+    """Returns the same layer, but ``change`` is applied to its input first.
 
     With ``standardize`` as the change, a network takes examples as a data set stores them::
 
@@ -287,7 +287,7 @@ def before(layer: Layer, change: Layer) -> Layer:
 
 
 def in_precision(layer: Layer, dtype: DTypeLike) -> Layer:
-    """The same layer, computed in another floating-point type.
+    """Returns the same layer, computed in another floating-point type.
 
     Parameters and inputs are cast on the way in, gradients back on the way out: training keeps and
     updates parameters in their own type. Output and state are as the layer makes them of the cast
@@ -335,7 +335,7 @@ def in_precision(layer: Layer, dtype: DTypeLike) -> Layer:
 
 
 def _tied(x: Array, dy: Array) -> Array:
-    """x, which as far as XLA can tell depends on dy."""
+    """Returns x, which as far as XLA can tell depends on dy."""
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         data = _tied(jax.random.key_data(x), dy)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
@@ -352,6 +352,6 @@ def _check_layers(name: str, layers: Sequence[Layer]) -> None:
 
 
 def _keys(layers: Sequence[Layer], key: Array | None) -> list[Array | None]:
-    """A key for each layer that draws, None for the others."""
+    """Returns a key for each layer that draws, None for the others."""
     keys = iter(() if key is None else split_key(key, sum(layer.draws for layer in layers)))
     return [next(keys, None) if layer.draws else None for layer in layers]

@@ -34,7 +34,7 @@ def conv2d(
     weight_init: Initializer = he,
     bias_init: Initializer = zeros,
 ) -> Layer:
-    """A convolution (without flipping the kernel, as is the custom) of images.
+    """Returns a convolution (without flipping the kernel, as is the custom) of images.
 
     ``params`` is ``{"weight": (k_h, k_w, channels / groups, units), "bias": (units,)}``; input
     (batch, height, width, channels), output (batch, out_height, out_width, units).
@@ -145,7 +145,7 @@ def _weight_gradient(x: Array, dy: Array, weight_shape: Shape, window: Window) -
 def _on_cpu(
     weight_shape: Shape, x_shape: Shape, window: Window
 ) -> tuple[Callable[..., Array], Callable[..., Array], Callable[..., Array]]:
-    """The algorithms of the three products."""
+    """Returns the algorithms of the three products."""
     if _suits_direct(weight_shape, x_shape):
         return _forward_direct, _input_gradient_patches, _weight_gradient_direct
     if _suits_winograd(weight_shape, x_shape, window):
@@ -280,7 +280,7 @@ def _patches(x: Array, window: Window) -> Array:
 
 
 def _each_group(product: Callable[..., Array], groups: int) -> Callable[..., Array]:
-    """The same product in each group of the last axis (and of a weight's units)."""
+    """Returns the same product in each group of the last axis (and of a weight's units)."""
     if groups == 1:
         return product
 
@@ -394,7 +394,7 @@ def _forward_winograd(x: Array, weight: Array, window: Window) -> Array:
 
 
 def _input_gradient_winograd(dy: Array, weight: Array, x_shape: Shape, window: Window) -> Array:
-    """The forward product, of dy and the turned kernel."""
+    """Returns the forward product, of dy and the turned kernel."""
     (top, bottom), (left, right) = window.pads(x_shape[1:])
     around = window._replace(padding=((2 - top, 2 - bottom), (2 - left, 2 - right)))
     return _forward_winograd(dy, weight[::-1, ::-1].swapaxes(2, 3), around)
@@ -429,7 +429,7 @@ def _transformed_strips(x: Array, window: Window) -> tuple[Array, int]:
 
 
 def _three_columns(transformed: Array, width: int) -> Array:
-    """What three neighbouring columns hold, (6, batch · strips · width, 3 channels)."""
+    """Returns what three neighbouring columns hold, (6, batch · strips · width, 3 channels)."""
     views = [transformed[..., j : j + width, :] for j in range(3)]
     return jnp.concatenate(views, -1).reshape(6, -1, 3 * transformed.shape[-1])
 
@@ -456,13 +456,13 @@ _POSITIONS = 8192
 
 
 def _blocks(batch: int, out: Pair) -> int:
-    """The number of blocks, of equal size."""
+    """Returns the number of blocks, of equal size."""
     size = max(1, _POSITIONS // (out[0] * out[1]))
     return next(count for count in range(-(-batch // size), batch + 1) if batch % count == 0)
 
 
 def _map_blocks(function: Callable[..., Array], arrays: tuple[Array, ...], out: Pair) -> Array:
-    """The function of all images, applied to a block of them at a time."""
+    """Returns the function of all images, applied to a block of them at a time."""
     count = _blocks(len(arrays[0]), out)
     if count == 1:
         return function(*arrays)
@@ -471,7 +471,7 @@ def _map_blocks(function: Callable[..., Array], arrays: tuple[Array, ...], out: 
 
 
 def _sum_blocks(function: Callable[..., Array], arrays: tuple[Array, ...], out: Pair) -> Array:
-    """The sum of the function's values for each block."""
+    """Returns the sum of the function's values for each block."""
     count = _blocks(len(arrays[0]), out)
     if count == 1:
         return function(*arrays)

@@ -16,7 +16,7 @@ def dense(
     weight_init: Initializer = he,
     bias_init: Initializer = zeros,
 ) -> Layer:
-    """A fully connected layer, y = x W + b, over the last axis of x.
+    """Returns a fully connected layer, y = x W + b, over the last axis of x.
 
     ``params`` is ``{"weight": (features, units), "bias": (units,)}``; input
     (batch, ..., features), output (batch, ..., units).

@@ -9,7 +9,7 @@ from jaxnn.layers.layer import Layer, Shape
 
 
 def dropout(rate: float, *, spatial: bool = False) -> Layer:
-    """Sets each element to 0 with probability ``rate`` in training; else does nothing.
+    """Returns a layer that sets each element to 0 with probability ``rate``, in training alone.
 
     What is kept is scaled by 1 / (1 - rate), so that the expectation of the output is the input
     ("inverted" dropout). Any input shape. The mask of an example follows from its key alone, not

@@ -18,7 +18,8 @@ Shape: TypeAlias = tuple[int, ...]
 class Init(Protocol):
     """Draws a layer's parameters: ``(key, in_shape) -> (params, state, out_shape)``."""
 
-    def __call__(self, key: Array, in_shape: Shape, /) -> tuple[Tree, Tree, Shape]: ...
+    def __call__(self, key: Array, in_shape: Shape, /) -> tuple[Tree, Tree, Shape]:
+        """Returns ``(params, state, out_shape)``."""
 
 
 class Forward(Protocol):
@@ -33,13 +34,15 @@ class Forward(Protocol):
         *,
         train: bool = False,
         key: Array | None = None,
-    ) -> tuple[Array, Tree, Tree]: ...
+    ) -> tuple[Array, Tree, Tree]:
+        """Returns ``(y, state, residuals)``."""
 
 
 class Backward(Protocol):
     """Applies a layer's derivative: ``(params, residuals, dy) -> (dx, dparams)``."""
 
-    def __call__(self, params: Tree, residuals: Tree, dy: Array, /) -> tuple[Any, Tree]: ...
+    def __call__(self, params: Tree, residuals: Tree, dy: Array, /) -> tuple[Any, Tree]:
+        """Returns ``(dx, dparams)``."""
 
 
 class Layer(NamedTuple):

@@ -15,7 +15,7 @@ def standardize(
     mean: float | Sequence[float] | np.ndarray = 0.0,
     deviation: float | Sequence[float] | np.ndarray = 1.0,
 ) -> Layer:
-    """Standardization by given numbers, y = (x - μ) / σ, of what need not be floating-point.
+    """Returns standardization by given numbers, y = (x - μ) / σ, of integers too.
 
     No parameters: μ and σ are those of a data set. Input (batch, ..., features) of any numeric
     type, output the same shape, in float64 where JAX's 64-bit mode is on, else in float32. How a
@@ -54,7 +54,7 @@ def standardize(
 
 
 def layer_norm(*, eps: float = 1e-5, scale: bool = True, bias: bool = True) -> Layer:
-    """Layer normalization over the last axis, y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε).
+    """Returns layer normalization over the last axis, y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε).
 
     μ and σ² are the mean and the (biased) variance of the features of an example, at each
     position of any further axes; computed in float32 at least. ``params`` is
@@ -75,7 +75,7 @@ def layer_norm(*, eps: float = 1e-5, scale: bool = True, bias: bool = True) -> L
 
 
 def rms_norm(*, eps: float = 1e-6, scale: bool = True) -> Layer:
-    """Root-mean-square normalization over the last axis, y = γ x̂ with x̂ = x / √(mean(x²) + ε).
+    """Returns root-mean-square normalization over the last axis, y = γ x / √(mean(x²) + ε).
 
     Layer normalization without the centring; computed in float32 at least. ``params`` is
     ``{"scale": γ}``, (features,), one to begin with; input (batch, ..., features), output the
@@ -96,7 +96,7 @@ def rms_norm(*, eps: float = 1e-6, scale: bool = True) -> Layer:
 def group_norm(
     groups: int = 32, *, eps: float = 1e-5, scale: bool = True, bias: bool = True
 ) -> Layer:
-    """Group normalization, y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε).
+    """Returns group normalization, y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε).
 
     μ and σ² are the mean and the (biased) variance of a group of channels of an example, over all
     positions; computed in float32 at least. ``params`` is ``{"scale": γ, "bias": β}``,
@@ -170,7 +170,7 @@ def batch_norm(
     bias: bool = True,
     axis_name: str | None = None,
 ) -> Layer:
-    """Batch normalization, y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε).
+    """Returns batch normalization, y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε).
 
     In training, μ and σ² are the mean and the (biased) variance of a channel over the batch and all
     positions, computed in float32 at least, and ``state``, ``{"mean": …, "variance": …}`` of shape

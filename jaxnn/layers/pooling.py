@@ -9,7 +9,7 @@ from jaxnn.layers.windows import Padding, Size, Window, make_window, pad
 
 
 def max_pool(size: Size = 2, *, stride: Size | None = None, padding: Padding = "VALID") -> Layer:
-    """The largest number of each window, in each channel.
+    """Returns the largest number of each window, in each channel.
 
     Input (batch, height, width, channels), output (batch, out_height, out_width, channels).
     Padding never wins.
@@ -59,7 +59,7 @@ def max_pool(size: Size = 2, *, stride: Size | None = None, padding: Padding = "
 
 
 def avg_pool(size: Size = 2, *, stride: Size | None = None, padding: Padding = "VALID") -> Layer:
-    """The mean of each window, in each channel; padding does not count.
+    """Returns the mean of each window, in each channel; padding does not count.
 
     Input (batch, height, width, channels), output (batch, out_height, out_width, channels).
 
@@ -99,8 +99,7 @@ def avg_pool(size: Size = 2, *, stride: Size | None = None, padding: Padding = "
 
 
 def global_avg_pool() -> Layer:
-    """The mean of each channel over the whole image: (batch, height, width, channels) to
-    (batch, channels).
+    """Returns the mean of each channel over the whole image, (batch, channels).
 
     Source: Lin et al. 2014, https://arxiv.org/abs/1312.4400.
 

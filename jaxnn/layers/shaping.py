@@ -10,7 +10,7 @@ from jaxnn.layers.layer import Layer, Shape, stateless
 
 
 def reshape(shape: Sequence[int]) -> Layer:
-    """Gives each example another shape, its elements in row-major order: (batch, *shape).
+    """Returns a layer that gives each example another shape, its elements in row-major order.
 
     Args:
         shape: of an example, without the batch axis; one axis may be -1, to be worked out.
@@ -44,5 +44,5 @@ def reshape(shape: Sequence[int]) -> Layer:
 
 
 def flatten() -> Layer:
-    """Lays each example out as one vector: (batch, ...) to (batch, features), row-major."""
+    """Returns a layer that lays each example out as one vector, (batch, features), row-major."""
     return reshape((-1,))._replace(name="flatten")

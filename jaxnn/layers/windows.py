@@ -144,7 +144,7 @@ def make_window(
 
 
 def pad(x: Array, pads: tuple[Pair, Pair], value: float = 0.0) -> Array:
-    """Images (batch, height, width, channels) with a margin of one value; none, if negative."""
+    """Returns images (batch, height, width, channels) with a margin of one value, if any."""
     if pads == ((0, 0), (0, 0)):
         return x
     margins = [(0, 0, 0), *((*p, 0) for p in pads), (0, 0, 0)]
