@@ -74,8 +74,8 @@ KINDS = {
     **ELEMENTWISE,
     # The same elements in another order or place. One array in, one of the same type out.
     "broadcast": (
-        "dimensions: where in the output each axis of the input went. An axis of the input has "
-        "the output's length there or 1, and is then repeated, as along every other axis."
+        "dimensions: where in the output each axis of the input went, ascending; the input has no "
+        "axis of length 1. It is repeated along every other axis."
     ),
     "concatenate": "axis: along which any number of arrays follow each other.",
     "iota": "axis: no inputs; every element is its own position along this axis.",
