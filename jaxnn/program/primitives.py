@@ -36,7 +36,8 @@ def _bitcast(b: Builder, eqn: Any, x: Value) -> Value:
     if wide < narrow:
         raise NotCovered(f"to a wider type ({x.dtype} to {dtype})")
     if wide > narrow:  # the parts along one more axis, the low bits first
-        x = b.broadcast(b.elementwise("bitcast", x, dtype=f"uint{8 * wide}"), shape, range(len(x.shape)))
+        x = b.elementwise("bitcast", x, dtype=f"uint{8 * wide}")
+        x = b.broadcast(x, shape, range(len(x.shape)))
         places = b.iota(shape, x.dtype, len(shape) - 1)
         bits = b.elementwise("mul", places, b.constant(8 * narrow, x.dtype))
         x = b.elementwise("shift_right_logical", x, bits)
