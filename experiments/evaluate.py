@@ -42,7 +42,7 @@ def main() -> None:
     run, split = load_run(arguments.run), arguments.split
     result = evaluate(run.experiment, run.params, run.state, split)
     examples = getattr(run.dataset, split)
-    probabilities = run.predict(examples.inputs)
+    probabilities = run.predict(examples.inputs, stored=True)
     report = evaluation(probabilities, examples.targets, run.dataset.classes, top=arguments.top)
     report = {"run": str(run.path), "split": split, "loss": result.loss} | report
 

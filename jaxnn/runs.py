@@ -72,32 +72,44 @@ class Run:
         """The experiment's network."""
         return self.experiment.network
 
-    def predict(self, inputs: ArrayLike) -> np.ndarray:
+    def predict(self, inputs: ArrayLike, *, stored: bool = False) -> np.ndarray:
         """Says how probable each class is; see ``jaxnn.prediction.probabilities``.
 
         Args:
-            inputs: (n, *dataset.in_shape), as the data set stores them: images as uint8. What
-                ``jaxnn.data.prepare`` makes of an image is one of them.
+            inputs: (n, *dataset.in_shape), as in the source of the data: images as uint8, or rows
+                of a table. What ``jaxnn.data.prepare`` makes of an image is one of them.
+            stored: whether they are as the data set stores them, as ``dataset.test.inputs`` are,
+                instead. That makes a difference for tables that are centred; see ``Centring``.
 
         Returns:
             (n, classes) float32; each row sums to 1.
 
         Raises:
-            ValueError: if the inputs do not have that shape, or are floating-point numbers where
-                the data set stores integers: those would be normalized as if they were such.
+            ValueError: if the inputs do not have that shape; are floating-point numbers where the
+                data set stores integers: those would be normalized as if they were such; or are
+                float32 where numbers of the source are to be centred in float64.
         """
         inputs = np.asarray(inputs)
-        stored = self.dataset.train.inputs
-        if inputs.shape[1:] != stored.shape[1:] or inputs.ndim != stored.ndim:
+        shape, dtype = self.dataset.in_shape, self.dataset.train.inputs.dtype
+        if inputs.shape[1:] != shape or inputs.ndim != 1 + len(shape):
             raise ValueError(
-                f"predict: expected inputs of shape (n, {', '.join(map(str, stored.shape[1:]))}), "
+                f"predict: expected inputs of shape (n, {', '.join(map(str, shape))}), "
                 f"got {inputs.shape}"
             )
-        if not np.issubdtype(inputs.dtype, np.integer) and stored.dtype.kind in "iu":
+        if not np.issubdtype(inputs.dtype, np.integer) and dtype.kind in "iu":
             raise ValueError(
-                f"predict: expected inputs as {self.dataset.name} stores them, {stored.dtype} and "
+                f"predict: expected inputs as {self.dataset.name} stores them, {dtype} and "
                 f"not yet normalized, got {inputs.dtype}"
             )
+        if self.dataset.centring is not None and not stored:
+            try:
+                inputs = self.dataset.centring.store(inputs, self.dataset.features)
+            except ValueError as error:
+                raise ValueError(
+                    f"predict: {error}. Examples of the data set itself need stored=True"
+                ) from error
+        elif dtype.kind == "f":
+            inputs = inputs.astype(dtype)
         return self._predict(self.params, self.state, inputs)
 
     @cached_property

@@ -1,5 +1,6 @@
 """Data sets as plain NumPy arrays on the host."""
 
+from jaxnn.data.centring import Centring
 from jaxnn.data.dataset import Dataset, Normalize, Split, hold_out, normalization, standardize
 from jaxnn.data.division import divide, spread
 from jaxnn.data.download import cache_folder, data_folder, fetch
@@ -17,6 +18,7 @@ from jaxnn.data.sources.tables import csv
 from jaxnn.data.statistics import Statistics, statistics, summary
 
 __all__ = [
+    "Centring",
     "Dataset",
     "Normalize",
     "Split",

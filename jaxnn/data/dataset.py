@@ -1,11 +1,14 @@
 """What a data set is: three splits of examples, their classes, and how inputs are normalized."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from jaxnn.arrays import AnyArray, standardized
+
+if TYPE_CHECKING:
+    from jaxnn.data.centring import Centring
 
 Normalize = Literal["standard", "unit", "none"]
 """How a loader chooses `Dataset.mean` and `Dataset.deviation`; see `normalization`."""
@@ -51,11 +54,19 @@ class Dataset(NamedTuple):
     """Like `mean`; never 0."""
     prepare: Prepare | None = None
     """How an image of any size becomes an example, if in a way of its own; see `prepare`."""
+    centring: "Centring | None" = None
+    """How numbers of the source become the inputs, if not as they are; see `Centring`."""
+    features: tuple[str, ...] = ()
+    """The name of each column of a table; () where they have none."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:
         """The shape of one example, without the batch axis: (H, W, channels) for images."""
         return self.train.inputs.shape[1:]
+
+    def values(self, inputs: np.ndarray) -> np.ndarray:
+        """Return inputs as they are in the source: float64 if they are stored centred."""
+        return inputs if self.centring is None else self.centring.restore(inputs)
 
 
 def standardize(inputs: AnyArray, dataset: Dataset, dtype: Any = np.float32) -> AnyArray:

@@ -45,7 +45,7 @@ def summary(dataset: Dataset) -> str:
         rows.append([name, *(f"{count[k]:,}" for count in counts)])
     rows.append(["all", *(f"{len(split.targets):,}" for split in splits.values())])
     first, *others = (max(len(row[i]) for row in rows) for i in range(4))
-    values = statistics(dataset.train.inputs)
+    values = statistics(dataset.values(dataset.train.inputs))
     shape = " × ".join(map(str, dataset.in_shape)) or "a single number"
     return "\n".join(
         [

@@ -127,7 +127,7 @@ def run_pictures(
     yield _surface(run)
 
     tell(f"predictions of the {split} split")
-    predicted = run.predict(source.inputs)
+    predicted = run.predict(source.inputs, stored=True)
     pairs = confusions(confusion_matrix(predicted, source.targets), _MOST_CONFUSIONS)
     often = ", ".join(f"{dataset.classes[i]} as {dataset.classes[j]} ({n:,})" for i, j, n in pairs)
     captions = {

@@ -174,8 +174,12 @@ def stored_input(given: Example, dataset: Dataset) -> tuple[np.ndarray, int | No
         whole = pixels.dtype.kind in "iu" and bounds.min <= pixels.min() <= pixels.max()
         if not whole or pixels.max() > bounds.max:
             raise MessageError(f"pixels: expected integers from {bounds.min} to {bounds.max}")
-    with np.errstate(over="ignore"):
-        converted = pixels.astype(dtype)
+    try:
+        with np.errstate(over="ignore"):
+            centring = dataset.centring
+            converted = centring.store(pixels) if centring else pixels.astype(dtype)
+    except ValueError as error:
+        raise MessageError(f"pixels: {error}") from error
     if not np.isfinite(converted).all():
         raise MessageError(f"pixels: expected finite numbers of type {dtype}")
     if given.target is not None and given.target >= len(dataset.classes):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxnn.data.centring import store_splits
 from jaxnn.data.dataset import Dataset, Normalize, Split, normalization
 from jaxnn.data.division import divide
 from jaxnn.errors import DataError
@@ -42,7 +43,8 @@ def npz(
 
     Returns:
         The data set, named after the file. Inputs are uint8 if they are in the file, where
-        (examples, H, W) are grey images and get an axis for their channel; else float32.
+        (examples, H, W) are grey images and get an axis for their channel; else float32. Columns or
+        channels that float32 would round are centred first: see `Centring`.
 
     Raises:
         DataError: the file cannot be read, or its arrays are not such ones.
@@ -68,12 +70,14 @@ def npz(
                 f"{path}: expected as many targets as inputs, found {len(y)} in 'y{suffix}' for "
                 f"{len(x)} in 'x{suffix}'"
             )
-        if x.shape[1:] != inputs[0].shape[1:] or x.dtype != inputs[0].dtype:
+        kinds = x.dtype == np.uint8, inputs[0].dtype == np.uint8
+        if x.shape[1:] != inputs[0].shape[1:] or kinds[0] != kinds[1]:
             raise DataError(
                 f"{path}: expected inputs of one kind, found {_kind(inputs[0])} in "
                 f"'x{suffixes[0]}' and {_kind(x)} in 'x{suffix}'"
             )
-    first, *others = map(Split, inputs, targets)
+    common = np.result_type(*inputs)
+    first, *others = map(Split, [x.astype(common, copy=False) for x in inputs], targets)
     held_out = 0.1 if validation is None else validation
     if not own_division:
         splits = divide(first, validation=held_out, test=0.2 if test is None else test)
@@ -84,8 +88,9 @@ def npz(
         splits = (first, others[1], others[0])
     if not len(splits[2].targets):
         raise ValueError(f"test = {test}: at least one example is needed for test")
-    mean, deviation = normalization(splits[0].inputs, normalize)
-    return Dataset(path.stem, *splits, names, mean, deviation)
+    stored, centring = store_splits(path, splits, normalize)
+    mean, deviation = normalization(stored[0].inputs, normalize)
+    return Dataset(path.stem, *stored, names, mean, deviation, centring=centring)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -120,7 +125,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _inputs(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """Check inputs, and bring them into one of two types: uint8 or float32."""
+    """Check inputs: numbers, finite, in an array of the shape of examples."""
     x = arrays[name]
     if x.dtype.kind not in "biuf" or x.ndim < 2 or x.size == 0:
         raise DataError(
@@ -129,13 +134,11 @@ def _inputs(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
         )
     if x.dtype == np.uint8:
         return x[..., None] if x.ndim == 3 else x
-    with np.errstate(over="ignore"):
-        x = x.astype(np.float32)
     wrong = np.argwhere(~np.isfinite(x))
     if len(wrong):
         place = tuple(wrong[0].tolist())
         raise DataError(
-            f"{path}: expected finite numbers in {name!r}, found {arrays[name][place]} at "
+            f"{path}: expected finite numbers in {name!r}, found {x[place]} at "
             f"{list(place)} ({len(wrong)} such values in all)"
         )
     return x

@@ -15,12 +15,11 @@ from typing import Literal
 
 import numpy as np
 
+from jaxnn.data.centring import LARGEST, store_splits
 from jaxnn.data.dataset import Dataset, Split, normalization
 from jaxnn.data.division import divide
 from jaxnn.errors import DataError
 from jaxnn.files import DAMAGED, open_plain
-
-_LARGEST = float(np.finfo(np.float32).max)
 
 _MISSING = {"", "?", "na", "n/a", "nan", "null", "none"}
 """How tables say, in capitals too, that a value is not known."""
@@ -60,7 +59,8 @@ def csv(
 
     Returns:
         The data set, named after the file; inputs (n, features) float32 in the order of the
-        columns, of which mean and deviation are (features,).
+        columns, of which mean and deviation are (features,). Columns that float32 would round are
+        centred first: see `Centring`.
 
     Raises:
         DataError: the file cannot be read, or is not such a table.
@@ -75,7 +75,7 @@ def csv(
     target_column, features = _choose(path, header, target, ignore or [])
 
     labels: list[str] = []
-    values = array("f")
+    values = array("d")
     for line, row in rows:
         if len(row) != len(header):
             raise DataError(
@@ -107,13 +107,17 @@ def csv(
             "Check that it is the column of classes"
         )
     number = {name: k for k, name in enumerate(names)}
-    inputs = np.array(values, np.float32).reshape(len(labels), len(features))
+    inputs = np.array(values).reshape(len(labels), len(features))
     targets = np.array([number[label] for label in labels], np.int32)
     splits = divide(Split(inputs, targets), validation=validation, test=test)
     if not len(splits[2].targets):
         raise ValueError(f"test = {test}: at least one example is needed for test")
-    mean, deviation = normalization(splits[0].inputs, normalize)
-    return Dataset(path.stem, *splits, tuple(names), mean, deviation)
+    columns = tuple(header[i] for i in features)
+    stored, centring = store_splits(path, splits, normalize, columns)
+    mean, deviation = normalization(stored[0].inputs, normalize)
+    return Dataset(
+        path.stem, *stored, tuple(names), mean, deviation, centring=centring, features=columns
+    )
 
 
 def _rows(path: Path, delimiter: str) -> Iterator[Row]:
@@ -188,9 +192,9 @@ def _choose(
 
 
 def _number(field: str) -> float:
-    """Read a finite number that float32 can hold; a ValueError if it is none."""
+    """Read a finite number of at most `LARGEST`; a ValueError if it is none."""
     value = float(field)
-    if "_" in field or not abs(value) <= _LARGEST:  # Python reads 1_000 as 1000, and NaN
+    if "_" in field or not abs(value) <= LARGEST:  # Python reads 1_000 as 1000, and NaN
         raise ValueError(field)
     return value
 
