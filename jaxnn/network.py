@@ -60,6 +60,11 @@ def walk(layer: Layer, path: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, 
         yield from walk(child, (*path, i))
 
 
+def leaves(network: Layer) -> dict[tuple[int, ...], Layer]:
+    """The layers that are not made of others, by path, in the order of ``walk``."""
+    return {path: layer for path, layer in walk(network) if not layer.layers}
+
+
 def label(path: tuple[int, ...], name: str) -> str:
     """What summaries, messages and plots call a layer: its position and name, "1 dense"."""
     return f"{'.'.join(map(str, path))} {name}".strip()

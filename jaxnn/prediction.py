@@ -1,4 +1,4 @@
-"""What a trained network says of examples: a probability for each class."""
+"""What a trained network says of examples: a probability for each class, and how it comes to it."""
 
 import functools
 from collections.abc import Callable
@@ -10,9 +10,10 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxnn import losses
-from jaxnn.arrays import Tree
+from jaxnn.arrays import Tree, cast, named_leaves
 from jaxnn.layers import Layer
 from jaxnn.losses import Loss
+from jaxnn.network import leaves, trace
 
 Predict = Callable[[Tree, Tree, ArrayLike], np.ndarray]
 
@@ -94,3 +95,66 @@ def make_predict(network: Layer, loss: Loss, batch_size: int = 1024) -> Predict:
         return np.concatenate(jax.device_get(batches))[:count]
 
     return predict
+
+
+def verdicts(
+    network: Layer, loss: Loss, params: Tree, state: Tree, inputs: Array, targets: Array
+) -> tuple[Array, Array, Array]:
+    """What a network takes each example for, how sure it is, and its loss.
+
+    Args:
+        network: any layer, run in inference mode.
+        loss: what it was trained with.
+        params: the network's parameters.
+        state: the network's state.
+        inputs: (batch, *in_shape), as the network takes them.
+        targets: (batch,) int32.
+
+    Returns:
+        ``(predicted, confidence, losses)``, (batch,) each: int32, and twice float32.
+    """
+    outputs, _, _ = network.forward(params, state, inputs)
+    confidence = probabilities(outputs, loss).max(-1)
+    losses = jax.vmap(lambda output, target: loss(output[None], target[None], None)[0])(
+        outputs, targets
+    )
+    predicted = outputs.argmax(-1).astype(jnp.int32)
+    return predicted, confidence.astype(jnp.float32), losses.astype(jnp.float32)
+
+
+def look(
+    network: Layer, loss: Loss, params: Tree, state: Tree, inputs: Array, target: Array
+) -> dict[str, Array]:
+    """All that a network does with one example, as arrays by name.
+
+    Args:
+        network: any layer, run in inference mode.
+        loss: what it was trained with.
+        params: the network's parameters.
+        state: the network's state.
+        inputs: (1, *in_shape), as the network takes them.
+        target: (1,) int32: the example's class, or -1 for that which it is taken for.
+
+    Returns:
+        ``target``, ``probabilities`` (classes,) and ``loss``; and of layer i, of those that are not
+        made of others, ``i.input``, ``i.output``, ``i.d_output``, ``i.d_input`` where there is one,
+        and of each parameter the gradient, such as ``i.d_weight``. Numbers are float32.
+    """
+    outputs, _, _ = network.forward(params, state, inputs)
+    target = jnp.where(target < 0, outputs.argmax(-1), target)
+    traced = trace(network, loss, params, state, inputs, target)
+    at = {layer.path: layer for layer in traced.layers}
+    arrays = {
+        "target": target[0],
+        "probabilities": probabilities(outputs, loss)[0],
+        "loss": traced.loss,
+    }
+    for i, path in enumerate(leaves(network)):
+        layer = at[path]
+        arrays[f"{i}.input"], arrays[f"{i}.output"] = layer.input[0], layer.output[0]
+        arrays[f"{i}.d_output"] = layer.d_output[0]
+        if layer.d_input is not None:
+            arrays[f"{i}.d_input"] = layer.d_input[0]
+        for name, gradient in named_leaves(layer.gradients).items():
+            arrays[f"{i}.d_{name}"] = gradient
+    return cast(arrays, jnp.float32)

@@ -12,7 +12,7 @@ from jaxnn.data.augmentation import Augmentation
 from jaxnn.errors import JaxnnError
 from jaxnn.layers import Layer
 from jaxnn.losses import Loss
-from jaxnn.network import trace, walk
+from jaxnn.network import leaves, trace
 from jaxnn.optimizers import Optimizer
 from jaxnn.training.step import Examples, TrainState, augmented, example_keys, make_step
 
@@ -78,7 +78,7 @@ def diagnose(
     Returns:
         The first quantity that is not finite, or None.
     """
-    leaves = {path for path, layer in walk(network) if not layer.layers}
+    plain = leaves(network)
     names: list[tuple[str, str]] = []
 
     @jax.jit
@@ -91,7 +91,7 @@ def diagnose(
         traced = trace(network, loss, params, state, inputs, targets, train=True, key=keys)
         train_state, _ = make_step(network, loss, optimizer)(train_state, batch)
 
-        layers = [x for x in traced.layers if x.path in leaves]
+        layers = [x for x in traced.layers if x.path in plain]
         seen: list[tuple[str, str, Array]] = [("", "inputs", traced.layers[0].input)]
         seen += [(x.label, "output", x.output) for x in layers]
         seen += [("", "loss", traced.loss)]

@@ -11,7 +11,7 @@ from jax import Array
 from jaxnn.arrays import at_path
 from jaxnn.layers import Layer
 from jaxnn.losses import Loss
-from jaxnn.network import label, trace, walk
+from jaxnn.network import label, leaves, trace
 from jaxnn.optimizers import Optimizer, global_norm
 from jaxnn.training.step import Examples, TrainState, example_keys
 
@@ -76,7 +76,7 @@ def make_statistics(
 
     The arguments are those of ``make_step``.
     """
-    leaves = {path for path, layer in walk(network) if not layer.layers}
+    plain = leaves(network)
 
     def compute(train_state: TrainState, batch: Examples) -> Statistics:
         step, params, state, optimizer_state, key = train_state
@@ -87,7 +87,7 @@ def make_statistics(
         updates, _ = optimizer.update(gradients, optimizer_state, params)
         rows = []
         for layer in traced.layers:
-            if layer.path not in leaves:
+            if layer.path not in plain:
                 continue
             y = layer.output.astype(jnp.promote_types(layer.output.dtype, jnp.float32))
             own = [at_path(tree, layer.path) for tree in (params, gradients, updates)]

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxnn.config import SCHEDULES, Call, Config, Experiment, parse_config
 from jaxnn.errors import ConfigError
-from jaxnn.network import describe, walk
+from jaxnn.network import describe, leaves
 from jaxnn.web.messages import Configure
 
 PARAMETERS, ACTIVATIONS, DEPTH = 20_000_000, 100_000_000, 200
@@ -71,8 +71,8 @@ def _size(experiment: Experiment) -> tuple[int, int, int]:
     """Returns the numbers of parameters, of numbers computed a step, and of layers."""
     rows = describe(experiment.network, experiment.dataset.in_shape)
     outputs = sum(math.prod(row.out_shape) for row in rows)
-    layers = sum(not layer.layers for _, layer in walk(experiment.network))
-    return rows[0].parameters, outputs * experiment.config.training.batch_size, layers
+    layers = leaves(experiment.network)
+    return rows[0].parameters, outputs * experiment.config.training.batch_size, len(layers)
 
 
 def _imports(call: Any) -> set[str]:

@@ -1,22 +1,18 @@
 """What the lab computes with a network besides training it: traces and predictions."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+import functools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from jaxnn.arrays import Tree, at_path, cast, named_leaves
+from jaxnn.arrays import at_path, named_leaves
 from jaxnn.config import Experiment
-from jaxnn.network import describe, trace, walk
-from jaxnn.prediction import probabilities
+from jaxnn.network import describe, leaves
+from jaxnn.prediction import look, verdicts
 from jaxnn.training import TrainState
 from jaxnn.web.messages import Example, Stored, pack, stored_input
-
-_Look: TypeAlias = Callable[..., dict[str, Array]]
-_Predict: TypeAlias = Callable[..., tuple[Array, Array, Array]]
 
 
 class Programs:
@@ -28,12 +24,12 @@ class Programs:
     """
 
     def __init__(self, experiment: Experiment) -> None:
-        _, self._dataset, network, _, _ = experiment
-        leaves = {path for path, layer in walk(network) if not layer.layers}
-        rows = describe(network, self._dataset.in_shape)
-        self.layers = [row for row in rows if row.path in leaves]
+        _, self._dataset, network, loss, _ = experiment
+        rows, plain = describe(network, self._dataset.in_shape), leaves(network)
+        self.layers = [row for row in rows if row.path in plain]
         self.looked = False
-        self._look, self._predict = _compiled(experiment, [row.path for row in self.layers])
+        self._look = jax.jit(functools.partial(look, network, loss))
+        self._predict = jax.jit(functools.partial(verdicts, network, loss))
 
     def trace(self, train_state: TrainState, example: Example, kind: str) -> bytes:
         """Returns what the network does with an example; see ``jaxnn.web.server``.
@@ -74,42 +70,3 @@ class Programs:
         columns = columns or [np.zeros(0, dtype) for dtype in ("int32", "float32", "float32")]
         names = ("predicted", "confidence", "loss")
         yield pack(header, dict(zip(names, columns, strict=True)))
-
-
-def _compiled(experiment: Experiment, leaves: Sequence[tuple[int, ...]]) -> tuple[_Look, _Predict]:
-    network, loss = experiment.network, experiment.loss
-
-    @jax.jit
-    def look(params: Tree, state: Tree, inputs: Array, target: Array) -> dict[str, Array]:
-        outputs, _, _ = network.forward(params, state, inputs)
-        target = jnp.where(target < 0, outputs.argmax(-1), target)
-        traced = trace(network, loss, params, state, inputs, target)
-        at = {layer.path: layer for layer in traced.layers}
-        arrays = {
-            "target": target[0],
-            "probabilities": probabilities(outputs, loss)[0],
-            "loss": traced.loss,
-        }
-        for i, path in enumerate(leaves):
-            layer = at[path]
-            arrays[f"{i}.input"], arrays[f"{i}.output"] = layer.input[0], layer.output[0]
-            arrays[f"{i}.d_output"] = layer.d_output[0]
-            if layer.d_input is not None:
-                arrays[f"{i}.d_input"] = layer.d_input[0]
-            for name, gradient in named_leaves(layer.gradients).items():
-                arrays[f"{i}.d_{name}"] = gradient
-        return cast(arrays, jnp.float32)
-
-    @jax.jit
-    def predict(
-        params: Tree, state: Tree, inputs: Array, targets: Array
-    ) -> tuple[Array, Array, Array]:
-        outputs, _, _ = network.forward(params, state, inputs)
-        chances = probabilities(outputs, loss).astype(jnp.float32)
-        losses = jax.vmap(lambda output, target: loss(output[None], target[None], None)[0])(
-            outputs, targets
-        )
-        predicted = outputs.argmax(-1).astype(jnp.int32)
-        return predicted, chances.max(-1), losses.astype(jnp.float32)
-
-    return look, predict
