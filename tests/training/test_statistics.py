@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 from jaxnn.data import digits
-from jaxnn.layers import Layer, dense, dropout, flatten, relu, serial, shortcut, sigmoid, tanh
+from jaxnn.layers import (
+    Layer,
+    dense,
+    dropout,
+    flatten,
+    in_precision,
+    relu,
+    serial,
+    shortcut,
+    sigmoid,
+    tanh,
+)
 from jaxnn.losses import softmax_cross_entropy
 from jaxnn.optimizers import sgd
 from jaxnn.training import Examples, fit, init_train_state, make_statistics, make_step
@@ -87,8 +98,8 @@ def test_bfloat16_gives_norms_in_full_precision() -> None:
     network, optimizer = serial(dense(300)), sgd(0.1)
     state = init_train_state(network, optimizer, (300,), seed=0)
     examples = Examples(jnp.ones((2, 300)), jnp.zeros(2, jnp.int32))
-    make = make_statistics(network, softmax_cross_entropy, optimizer, dtype=jnp.bfloat16)
-    (row,) = make(state, examples)
+    low = in_precision(network, "bfloat16")
+    (row,) = make_statistics(low, softmax_cross_entropy, optimizer)(state, examples)
     assert row.weight_norm == pytest.approx(norm(*jax.tree.leaves(state.params)), rel=1e-5)
 
 

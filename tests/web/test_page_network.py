@@ -15,7 +15,6 @@ from ruamel.yaml import YAML
 import jaxnn
 from jaxnn.arrays import at_path
 from jaxnn.config import Experiment, build, parse_config
-from jaxnn.data import standardize
 from jaxnn.network import walk
 from jaxnn.plots import style
 
@@ -95,7 +94,7 @@ def traced(config: str, shown: dict[str, np.ndarray], index: int) -> dict[str, n
         own = {n: shown[f"{i}.{n}"] for n in ("weight", "bias") if f"{i}.{n}" in shown}
         params[position] = own or ()
     inputs, targets = (part[index : index + 1] for part in made.dataset.test)
-    x = standardize(jnp.asarray(inputs), made.dataset)
+    x = jnp.asarray(inputs)
     state = tuple(() for _ in params)
     trace = jaxnn.trace(made.network, made.loss, tuple(params), state, x, jnp.asarray(targets))
     at = {layer.path: layer for layer in trace.layers}

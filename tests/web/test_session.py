@@ -15,7 +15,6 @@ import pytest
 from jaxnn import load_run, trace
 from jaxnn.arrays import named_leaves
 from jaxnn.config import Config, build, parse_config
-from jaxnn.data import standardize
 from jaxnn.errors import JaxnnError, RunError
 from jaxnn.experiment import resume, train
 from jaxnn.optimizers import hyperparameters
@@ -313,7 +312,7 @@ def test_a_trace_is_that_of_the_library(start: Start) -> None:
     now = state(session)
     inputs, targets = dataset.test.inputs[5:6], dataset.test.targets[5:6]
     expected = jax.jit(lambda p, s, x: trace(network, loss, p, s, x, targets))(
-        now.params, now.state, standardize(inputs, dataset)
+        now.params, now.state, inputs
     )
     assert header["step"] == 1
     assert header["target"] == targets[0]
@@ -348,9 +347,7 @@ def test_predictions_are_those_of_the_parameters(start: Start) -> None:
     now = state(session)
     header, arrays = ask("test")
     assert header["step"] == PER_EPOCH
-    outputs, _, _ = network.forward(
-        now.params, now.state, standardize(dataset.test.inputs, dataset)
-    )
+    outputs, _, _ = network.forward(now.params, now.state, dataset.test.inputs)
     shifted = np.exp(outputs - outputs.max(-1, keepdims=True))
     chances = shifted / shifted.sum(-1, keepdims=True)
     np.testing.assert_array_equal(arrays["predicted"], outputs.argmax(-1))
