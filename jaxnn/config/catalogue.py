@@ -1,12 +1,17 @@
 """The names that a config may use: families of functions of the library."""
 
 import difflib
+import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
+from jax import Array
+
 from jaxnn import data, initializers, layers, losses, models, optimizers, schedules
-from jaxnn.data import augmentation
+from jaxnn.data import Dataset, augmentation
+from jaxnn.data.augmentation import Augmentation
 from jaxnn.initializers import Initializer
 from jaxnn.layers import Layer
 from jaxnn.optimizers import Optimizer
@@ -54,73 +59,42 @@ def unknown(kind: str, name: object, allowed: Collection[str]) -> str:
     return f"unknown {kind} {name!r}; {hint}allowed: {', '.join(allowed) or 'none'}"
 
 
-def _members(module: Any, *names: str) -> dict[str, Callable[..., Any]]:
-    return {name: getattr(module, name) for name in names}
+def _returning(
+    kind: Any, *modules: ModuleType, but: Collection[str] = ()
+) -> dict[str, Callable[..., Any]]:
+    """The public functions of modules that return what their signatures call ``kind``."""
+    return {
+        name: function
+        for module in modules
+        for name, function in sorted(vars(module).items())
+        if inspect.isfunction(function)
+        and function.__module__.startswith(module.__name__)
+        and function.__annotations__.get("return") == kind
+        and not name.startswith("_")
+        and name not in but
+    }
 
 
-DATASETS = Family(
-    "data set",
-    _members(
-        data,
-        *("cifar10", "cifar100", "csv", "digits", "emnist", "fashion_mnist", "idx", "image_folder"),
-        *("kmnist", "mnist", "npz"),
-    ),
-)
+DATASETS = Family("data set", _returning(Dataset, data))
 LAYERS = Family(
     "layer",
-    {
-        **_members(
-            layers,
-            *("dense", "dropout", "flatten", "identity", "reshape", "layer_norm", "rms_norm"),
-            *("elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax"),
-            *("softplus", "tanh", "avg_pool", "batch_norm", "conv2d", "global_avg_pool"),
-            *("group_norm", "max_pool", "standardize"),
-            *("parallel", "rematerialize", "serial", "shortcut"),
-        ),
-        **_members(models, "bird_cnn", "fast_mnist", "lenet5", "nielsen_chapter6", "resnet20"),
-    },
+    _returning(Layer, layers, models, but={"before", "in_precision", "stateless"}),
     annotation=Layer,
     list_as="serial",
     accepts_import=True,
 )
-LOSSES = Family(
-    "loss",
-    _members(
-        losses,
-        *("hinge", "huber", "mean_squared_error", "quadratic", "sigmoid_binary_cross_entropy"),
-        "softmax_cross_entropy",
-    ),
-    direct=True,
-)
+LOSSES = Family("loss", _returning(tuple[Array, Array], losses), direct=True)
 INITIALIZERS = Family(
-    "initializer",
-    _members(
-        initializers,
-        *("constant", "glorot", "he", "lecun", "nielsen", "nielsen_large", "normal", "orthogonal"),
-        "zeros",
-    ),
-    annotation=Initializer,
-    direct=True,
+    "initializer", _returning(Array, initializers), annotation=Initializer, direct=True
 )
+_PIECES = {"trace", *(name for name in vars(optimizers) if name.startswith("scale_by_"))}
 OPTIMIZERS = Family(
     "optimizer",
-    _members(
-        optimizers,
-        *("accumulate", "adagrad", "adam", "adamw", "add_decayed_weights", "chain"),
-        *("clip_by_global_norm", "exponential_moving_average", "lion", "muon", "rmsprop", "sgd"),
-    ),
+    _returning(Optimizer, optimizers, but={"partition", *_PIECES}),
     annotation=Optimizer,
 )
 SCHEDULES = Family(
-    "schedule",
-    _members(
-        schedules, "constant", "cosine", "exponential", "one_cycle", "piecewise", "warmup_cosine"
-    ),
-    annotation=float | Schedule,
-    accepts_number=True,
+    "schedule", _returning(Schedule, schedules), annotation=float | Schedule, accepts_number=True
 )
-AUGMENTATIONS = Family(
-    "augmentation",
-    _members(augmentation, "affine", "cutout", "elastic", "flip", "mixup", "shift"),
-)
+AUGMENTATIONS = Family("augmentation", _returning(Augmentation, augmentation, but={"compose"}))
 FAMILIES = (DATASETS, LAYERS, LOSSES, INITIALIZERS, OPTIMIZERS, SCHEDULES, AUGMENTATIONS)
