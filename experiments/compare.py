@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxnn import cli
-from jaxnn.comparison import (
+from jaxnn.errors import RunError
+from jaxnn.plots import compared_curves, save
+from jaxnn.runs import (
     Record,
     config_differences,
     group_by_config,
@@ -21,8 +23,6 @@ from jaxnn.comparison import (
     read_record,
     spread,
 )
-from jaxnn.errors import RunError
-from jaxnn.plots import compared_curves, save
 
 WIDE = 200  # for output that is not a terminal: lines are not broken there
 

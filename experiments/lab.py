@@ -13,20 +13,18 @@ is not changed.
 
 import argparse
 import os
-import signal
+import time
 import webbrowser
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event, Thread
-from types import FrameType
+from threading import Thread
 
 import jax
 
 from jaxnn import cli
 from jaxnn.errors import JaxnnError
-from jaxnn.runs import check_free
+from jaxnn.runs import check_free, stop_requests
 
 
 def main() -> None:
@@ -65,8 +63,8 @@ def main() -> None:
                 print(f"{session.lab['name']}: {address} (Ctrl-C to end)", flush=True)
                 if not arguments.no_browser:
                     Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-                while not stop.wait(1):  # in portions: some systems deliver signals in between only
-                    pass
+                while not stop:
+                    time.sleep(0.2)
         finally:
             session.close()
         if session.trained:
@@ -84,24 +82,6 @@ def remember_compiled(folder: str) -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-
-
-@contextmanager
-def stop_requests() -> Iterator[Event]:
-    """Notes Ctrl-C and SIGTERM in an event; a second one is heeded at once."""
-    stop = Event()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    earlier = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ import argparse
 
 from jaxnn import cli
 from jaxnn.config import load_config
-from jaxnn.experiment import resume, train
 from jaxnn.network import summary
 from jaxnn.observe import console
-from jaxnn.runs import CONFIG, new_run_path
+from jaxnn.runs import CONFIG, new_run_path, resume, train
 
 
 def main() -> None:

@@ -10,8 +10,10 @@ import argparse
 
 from jaxnn import cli
 from jaxnn.files import write_text
-from jaxnn.plots import report_page, run_pictures, save
+from jaxnn.plots import save
 from jaxnn.runs import load_run
+from jaxnn.runs.pictures import run_pictures
+from jaxnn.runs.report import report_page
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 A layer is three pure functions (``Layer``), and a network is a layer. What is used in every
 experiment is here; the rest lies in the modules: ``jaxnn.data``, ``initializers``, ``losses``,
 ``models``, ``optimizers``, ``schedules``, ``training``, ``metrics``, ``prediction``, and for whole
-experiments ``jaxnn.config``, ``experiment`` and ``runs``.
+experiments ``jaxnn.config`` and ``runs``.
 """
 
 from typing import TYPE_CHECKING, Any

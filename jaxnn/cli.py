@@ -14,7 +14,7 @@ from collections.abc import Callable
 import jax
 
 from jaxnn.errors import JaxnnError
-from jaxnn.experiment import StoppedError
+from jaxnn.runs import StoppedError
 
 _PLAINER = str.maketrans(
     dict(zip("×–—−·•“”‘’⁄", "x---**\"\"''/", strict=True))

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 import jaxnn
 from jaxnn import losses
 from jaxnn.config import build, load_config, parse_config
-from jaxnn.experiment import train
 from jaxnn.prediction import make_predict, probabilities
-from jaxnn.runs import Run, evaluate
+from jaxnn.runs import Run, evaluate, train
 
 ROOT = Path(__file__).parents[1]
 SQUARES = (losses.mean_squared_error, losses.quadratic, losses.huber)

@@ -13,7 +13,7 @@ from sklearn.datasets import load_iris
 import jaxnn
 from jaxnn.config import load_config
 from jaxnn.config.catalogue import FAMILIES
-from jaxnn.experiment import train
+from jaxnn.runs import train
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -35,7 +35,7 @@ from jaxnn.config.catalogue import (
     SCHEDULES,
     Family,
 )
-from jaxnn.config.config import Config, Training, load_config, parse_config
+from jaxnn.config.config import Config, Training, differences, load_config, parse_config
 from jaxnn.config.schema import defaults
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "Training",
     "build",
     "defaults",
+    "differences",
     "load_config",
     "parse_config",
 ]

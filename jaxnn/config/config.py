@@ -156,3 +156,27 @@ def parse_config(values: Mapping[str, Any], source: str = "config") -> Config:
                 message += f", got {e['input']!r}"
             lines.append(f"  {place + ': ' if place else ''}{message}")
         raise ConfigError("\n".join(lines)) from error
+
+
+def differences(configs: Sequence[Config]) -> dict[str, list[Any]]:
+    """Returns what differs between configs: by dotted key, a value for each config.
+
+    Parts that are of different kinds (sgd here, adam there; more layers here than there) are
+    compared as a whole.
+    """
+    return _differences([config.model_dump() for config in configs], "")
+
+
+def _differences(values: Sequence[Any], place: str) -> dict[str, list[Any]]:
+    if all(value == values[0] for value in values):
+        return {}
+    keys: Any = ()
+    if all(isinstance(value, dict) and value.keys() == values[0].keys() for value in values):
+        keys = values[0].keys()
+    elif all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
+        keys = range(len(values[0]))
+    found: dict[str, list[Any]] = {}
+    for key in keys:
+        inner = f"{place}.{key}" if place else str(key)
+        found |= _differences([value[key] for value in values], inner)
+    return found or {place: list(values)}

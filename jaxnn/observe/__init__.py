@@ -2,7 +2,7 @@
 
 from jaxnn.observe.console import console
 from jaxnn.observe.health import health
-from jaxnn.observe.metrics import metrics, to_json
+from jaxnn.observe.metrics import metrics, read_metrics, to_json
 from jaxnn.observe.tensorboard import tensorboard
 
-__all__ = ["console", "health", "metrics", "tensorboard", "to_json"]
+__all__ = ["console", "health", "metrics", "read_metrics", "tensorboard", "to_json"]

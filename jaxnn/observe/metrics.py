@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jaxnn.errors import writing
+from jaxnn.errors import RunError, writing
 from jaxnn.files import write_whole
 from jaxnn.training import LayerStatistics, Report
 
@@ -50,20 +50,49 @@ def record(report: Report) -> dict[str, Any]:
     return values
 
 
+def read_metrics(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """Reads reports back, as ``record`` makes them.
+
+    The last line may be unfinished: it is being written, or was when the run was stopped.
+
+    Returns:
+        The reports up to the first damaged line, and a sentence on that line; "" if there is none.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except (OSError, UnicodeDecodeError) as error:
+        return [], f"{path}: cannot read the metrics: {error}"
+    reports: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        if not line.endswith("\n"):
+            break
+        try:
+            report = json.loads(line)
+            _ = report["step"], report["epoch"], report["loss"], report["accuracy"]
+            for layer in report.get("statistics", {}).values():
+                _ = layer["activation_mean"], layer["activation_deviation"], layer["d_output_norm"]
+        except (AttributeError, ValueError, TypeError, KeyError):
+            return reports, f"{path}: line {number} is no report"
+        reports.append(report)
+    return reports, ""
+
+
 def cut(path: Path, step: int) -> None:
     """Removes all reports after a step, and a line that was not finished.
 
     Raises:
-        OSError: if the file cannot be read or written.
+        RunError: if the file is damaged before that step, or cannot be read or written.
     """
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    kept = []
-    for line in lines:
-        if not line.endswith("\n") or json.loads(line)["step"] > step:
-            break
-        kept.append(line)
-    with write_whole(path) as file:
-        file.write("".join(kept).encode())
+    if not path.exists():
+        return
+    reports, problem = read_metrics(path)
+    if problem and max([report["step"] for report in reports], default=0) < step:
+        raise RunError(f"{problem}; to go on without it and those after it, take them out")
+    kept = sum(report["step"] <= step for report in reports)
+    with writing(path):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        with write_whole(path) as file:
+            file.write("".join(lines[:kept]).encode())
 
 
 def _numbers(layer: LayerStatistics) -> dict[str, float]:

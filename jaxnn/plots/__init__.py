@@ -5,13 +5,11 @@ from jaxnn.plots.curves import compared_curves, training_curves
 from jaxnn.plots.evaluation import evaluation_pictures
 from jaxnn.plots.flow import activation_flow, gradient_flow
 from jaxnn.plots.network import Column, columns, network_drawing
-from jaxnn.plots.report import report_page
 from jaxnn.plots.representations import (
     principal_components,
     representation_maps,
     representations,
 )
-from jaxnn.plots.run import Picture, read_metrics, run_pictures
 from jaxnn.plots.style import save
 from jaxnn.plots.surface import loss_map
 from jaxnn.plots.weights import weight_images
@@ -19,7 +17,6 @@ from jaxnn.plots.weights import weight_images
 __all__ = [
     "COLUMNS",
     "Column",
-    "Picture",
     "activation_flow",
     "columns",
     "compared_curves",
@@ -29,11 +26,8 @@ __all__ = [
     "loss_map",
     "network_drawing",
     "principal_components",
-    "read_metrics",
-    "report_page",
     "representation_maps",
     "representations",
-    "run_pictures",
     "save",
     "training_curves",
     "weight_images",

@@ -22,10 +22,9 @@ from jaxnn.arrays import named_leaves
 from jaxnn.config import Config, Experiment, build
 from jaxnn.data import prepare
 from jaxnn.errors import JaxnnError
-from jaxnn.experiment import fit_experiment, initial_state
 from jaxnn.observe import to_json
 from jaxnn.optimizers import hyperparameters, set_hyperparameters
-from jaxnn.runs import new_run_path
+from jaxnn.runs import fit_experiment, initial_state, new_run_path
 from jaxnn.training import Change, Report, TrainState, steps_per_epoch
 from jaxnn.web.changes import check_size, configured, scheduled, with_learning_rate
 from jaxnn.web.description import describe_given, describe_training, step_flops

@@ -12,9 +12,8 @@ import numpy as np
 from jaxnn.arrays import Tree
 from jaxnn.config import Config, Experiment, build, load_config
 from jaxnn.errors import RunError, writing
-from jaxnn.experiment import finish, initial_state
 from jaxnn.files import write_text
-from jaxnn.observe import to_json
+from jaxnn.observe import read_metrics, to_json
 from jaxnn.runs import (
     CHECKPOINTS,
     CONFIG,
@@ -22,6 +21,8 @@ from jaxnn.runs import (
     MODEL,
     SUMMARY,
     check_free,
+    finish,
+    initial_state,
     load_model,
 )
 from jaxnn.training import TrainState, load_checkpoint, save_checkpoint, steps_per_epoch
@@ -80,7 +81,9 @@ def open_source(path: str | Path, overrides: Sequence[str] = ()) -> Opened:
             step = jnp.asarray(_summary(path).get("steps", 0), jnp.int32)
             found = fresh._replace(step=step, params=params, state=state)
     assert found is not None
-    return Opened(path, config, experiment, found, _read_records(path, int(found.step)))
+    reports, _ = read_metrics(path / METRICS)  # as far as they can be read
+    reports = [report for report in reports if report["step"] <= int(found.step)]
+    return Opened(path, config, experiment, found, reports)
 
 
 def save_run(
@@ -92,7 +95,7 @@ def save_run(
 ) -> None:
     """Writes what was trained as a run directory.
 
-    It is like those of ``jaxnn.experiment.train``: ``load_run`` and ``resume`` take it.
+    It is like those of ``jaxnn.runs.train``: ``load_run`` and ``resume`` take it.
 
     Args:
         path: the directory, new or empty.
@@ -135,13 +138,3 @@ def _summary(path: Path) -> dict[str, Any]:
         return json.loads((path / SUMMARY).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-
-
-def _read_records(path: Path, step: int) -> list[dict[str, Any]]:
-    """Returns the reports of a run up to a step; none if they cannot be read."""
-    try:
-        lines = (path / METRICS).read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
-        return [row for row in rows if row["step"] <= step]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []

@@ -16,7 +16,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from jaxnn import config as configs
-from jaxnn.config import Call, Config, Training, build, load_config, parse_config
+from jaxnn.config import Call, Config, Training, build, differences, load_config, parse_config
 from jaxnn.data import data_folder
 from jaxnn.errors import ConfigError
 from jaxnn.initializers import Initializer
@@ -357,6 +357,34 @@ def test_a_file_that_cannot_be_read_is_named_with_the_nearest_match(tmp_path: Pa
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x80")
     with pytest.raises(ConfigError, match=r"binary\.yaml: not a text file"):
         load_config(tmp_path / "binary.yaml")
+
+
+# --- Differences
+
+
+def test_differences_are_the_keys_that_differ() -> None:
+    training = {"epochs": 3, "batch_size": 20}
+    base: dict[str, Any] = MINIMAL | {"model": ["flatten", {"dense": 16}, "relu", {"dense": 10}]}
+
+    def found(*changes: dict[str, Any]) -> dict[str, list[Any]]:
+        return differences([parse_config(base | change) for change in changes])
+
+    assert found() == found({}) == found({}, {}) == {}
+    wider = ["flatten", {"dense": 32}, "relu", {"dense": 10}]
+    assert found({"seed": 1}, {"model": wider, "seed": 1}, {"seed": 1, "training": training}) == {
+        "model.1.dense.units": [16, 32, 16],
+        "training.epochs": [10, 10, 3],
+        "training.batch_size": [64, 64, 20],
+    }
+    assert found({"name": "a"}, {"seed": 2}) == {"name": ["a", "experiment"], "seed": [0, 2]}
+    swapped = ["flatten", {"dense": 16}, "tanh", {"dense": 10}]
+    assert found({}, {"model": swapped}) == {"model.2": ["relu", "tanh"]}
+    # Of different kinds, or of another number: as a whole.
+    assert [list(value) for value in found({}, {"optimizer": {"adam": 0.1}})["optimizer"]] == [
+        ["sgd"],
+        ["adam"],
+    ]
+    assert list(found({}, {"model": ["flatten", {"dense": 10}]})) == ["model"]
 
 
 # --- Mistakes

@@ -13,11 +13,10 @@ from jaxnn.data import Dataset, Split, csv, npz, standardize
 from jaxnn.data.centring import find_centring
 from jaxnn.data.division import divide
 from jaxnn.errors import DataError
-from jaxnn.experiment import train
 from jaxnn.layers import dense, serial
 from jaxnn.losses import softmax_cross_entropy
 from jaxnn.optimizers import adam
-from jaxnn.runs import load_run
+from jaxnn.runs import load_run, train
 from jaxnn.training import fit
 
 ROWS = 400

@@ -11,8 +11,7 @@ from PIL import Image
 from running import run_script
 
 from jaxnn.config import parse_config
-from jaxnn.experiment import train
-from jaxnn.runs import Run, load_run
+from jaxnn.runs import Run, load_run, train
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,8 @@ from running import run_script
 
 from jaxnn.config import load_config, parse_config
 from jaxnn.data import data_folder, prepare
-from jaxnn.experiment import train
 from jaxnn.prediction import UNSURE
-from jaxnn.runs import Run, load_run
+from jaxnn.runs import Run, load_run, train
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from running import run_script
 
-from jaxnn.errors import RunError
-from jaxnn.plots import read_metrics, run_pictures, save
+from jaxnn.plots import save
 from jaxnn.runs import load_run
+from jaxnn.runs.pictures import run_pictures
 
 CONFIG = """\
 data: digits
@@ -200,30 +200,3 @@ def test_tables_and_names_that_look_like_html(
     assert name in page.text
     assert html.escape(name) in text
     assert name not in text
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "no report in it"),
-        ('{"epoch": 1, "loss": 1', "no report in it"),
-        ("[]\n", "line 1 is no report"),
-        ('{"epoch": 1, "loss": 2, "accuracy": 0}\n{"epoch": 1}\n', "line 2 is no report"),
-        ('{"epoch": 1, "loss": 2, "accuracy": 0, "statistics": 3}\n', "line 1 is no report"),
-        ('{"epoch": 1, "loss": 2, "accuracy": 0, "statistics": {"0": {}}}\n', "line 1 is no"),
-        ("nonsense\n", "line 1 is no report"),
-    ],
-)
-def test_damaged_metrics_are_named(content: str, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text(content)
-    with pytest.raises(RunError, match=message):
-        read_metrics(path)
-
-
-def test_an_unfinished_last_line_is_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"epoch": 1, "loss": 2, "accuracy": 0}\n{"epoch": 2, "lo')
-    assert read_metrics(path) == [{"epoch": 1, "loss": 2, "accuracy": 0}]
-    with pytest.raises(RunError, match="cannot read the metrics"):
-        read_metrics(tmp_path / "other.jsonl")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from jaxnn.errors import RunError
-from jaxnn.observe import metrics, to_json
+from jaxnn.observe import metrics, read_metrics, to_json
+from jaxnn.observe.metrics import cut
 from jaxnn.training import Evaluation, Report
 
 
@@ -110,3 +111,58 @@ def test_a_full_disk_is_an_error_with_the_name_of_the_file() -> None:
 def test_a_mistake_of_another_consumer_is_not_taken_for_one_of_writing(tmp_path: Path) -> None:
     with pytest.raises(BrokenPipeError), metrics(tmp_path / "metrics.jsonl"):
         raise BrokenPipeError
+
+
+# --- Reading back
+
+
+LINE = '{"step": 3, "epoch": 1, "loss": 2, "accuracy": 0}\n'
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with metrics(path) as write:
+        write(report(1, validation=Evaluation(0.125, 0.75, 200)))
+        write(report(2))
+    reports, problem = read_metrics(path)
+    assert problem == ""
+    assert reports == [strict(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("content", "read", "problem"),
+    [
+        ("", 0, ""),
+        (LINE[:20], 0, ""),  # an unfinished last line is left out
+        (LINE + LINE[:-1], 1, ""),
+        ("[]\n", 0, "line 1 is no report"),
+        (LINE + '{"step": 4, "epoch": 1}\n' + LINE, 1, "line 2 is no report"),
+        (LINE.replace("}", ', "statistics": 3}'), 0, "line 1 is no report"),
+        (LINE.replace("}", ', "statistics": {"0": {}}}'), 0, "line 1 is no report"),
+        ("nonsense\n" + LINE, 0, "line 1 is no report"),
+        (None, 0, "cannot read the metrics"),
+    ],
+)
+def test_reports_are_read_up_to_a_damaged_line_which_is_named(
+    content: str | None, read: int, problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    if content is not None:
+        path.write_text(content)
+    reports, found = read_metrics(path)
+    assert reports == read * [json.loads(LINE)]
+    assert found.startswith(f"{path}: {problem}" if problem else "")
+    assert bool(found) == bool(problem)
+
+
+def test_reports_after_a_step_are_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = [LINE.replace("3", str(step)) for step in (2, 4, 6)]
+    path.write_text("".join(lines) + "nonsense\n")
+    cut(path, 5)
+    assert path.read_text() == "".join(lines[:2])
+    path.write_text(lines[0] + "nonsense\n" + lines[2])
+    before = path.read_bytes()
+    with pytest.raises(RunError, match=f"{path}: line 2 is no report; to go on without it"):
+        cut(path, 6)
+    assert path.read_bytes() == before

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxnn.config import parse_config
-from jaxnn.experiment import train
+from jaxnn.runs import train
 
 pytest.importorskip("tensorboardX")
 event_accumulator = pytest.importorskip(

@@ -16,9 +16,8 @@ from jaxnn import load_run, trace
 from jaxnn.arrays import named_leaves
 from jaxnn.config import Config, build, parse_config
 from jaxnn.errors import JaxnnError, RunError
-from jaxnn.experiment import resume, train
 from jaxnn.optimizers import hyperparameters
-from jaxnn.runs import MODEL, save_model
+from jaxnn.runs import MODEL, resume, save_model, train
 from jaxnn.training import TrainState, fit, init_train_state
 from jaxnn.web.mailbox import Mailbox
 from jaxnn.web.messages import Configure, MessageError, Stored, unpack

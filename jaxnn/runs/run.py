@@ -1,14 +1,6 @@
-"""Run directories: what an experiment leaves, read back.
+"""A trained network, read back from its run directory."""
 
-``runs/<config>-<timestamp>/`` holds ``config.yaml`` (complete: training it again gives the same
-numbers), ``metrics.jsonl`` (a report a line), ``checkpoints/``, ``model.safetensors`` and
-``summary.json``. ``jaxnn.experiment`` writes them.
-"""
-
-import datetime
 import json
-import os
-import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,16 +19,9 @@ from jaxnn.errors import RunError, writing
 from jaxnn.files import write_whole
 from jaxnn.layers.layer import Layer
 from jaxnn.prediction import Predict, make_predict
+from jaxnn.runs.directory import CONFIG, MODEL, SUMMARY
 from jaxnn.training import Evaluation, make_evaluate
 from jaxnn.training.checkpoint import check_arrays, fill
-
-CONFIG, METRICS, CHECKPOINTS, MODEL, SUMMARY = (
-    "config.yaml",
-    "metrics.jsonl",
-    "checkpoints",
-    "model.safetensors",
-    "summary.json",
-)
 
 
 @dataclass(frozen=True)
@@ -181,45 +166,3 @@ def load_model(path: Path, experiment: Experiment) -> tuple[Tree, Tree]:
     expected = {**named_leaves(params), **named_leaves(state, "state.")}
     check_arrays(arrays, expected, str(path))
     return fill(params, arrays), fill(state, arrays, "state.")
-
-
-def new_run_path(config: Config) -> Path:
-    """``runs/<config>-<timestamp>``, with a number behind it if that is taken."""
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    path = Path("runs") / f"{config.name}-{stamp}"
-    number = 2
-    while path.exists():
-        path = path.with_name(f"{config.name}-{stamp}-{number}")
-        number += 1
-    return path
-
-
-def check_free(path: Path) -> None:
-    """Raises RunError unless a run directory can be made at the path."""
-    try:
-        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
-    except OSError as error:
-        raise RunError(f"{path}: not usable as a run directory: {error.strerror}") from error
-    if taken:
-        raise RunError(f"{path}: exists and is not an empty directory; choose another --run-dir")
-    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise RunError(f"{path}: cannot be created: {parent} is not a directory you can write to")
-
-
-def git_commit() -> str | None:
-    """The commit of the package's checkout, "-dirty" if it has changes; None outside one."""
-    package = Path(__file__).resolve().parent
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(package), *arguments]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        if Path(git("rev-parse", "--show-toplevel")) != package.parent:
-            return None  # installed into somebody else's checkout
-        return git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
-    except (OSError, subprocess.SubprocessError):
-        return None

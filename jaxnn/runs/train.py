@@ -5,38 +5,34 @@ takes it up inside an epoch and ends with the same bits as if nothing had happen
 """
 
 import json
-import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
 
 from jaxnn.arrays import count
-from jaxnn.config import Config, Experiment, build, load_config
-from jaxnn.errors import JaxnnError, RunError, writing
+from jaxnn.config import Config, Experiment, build, differences, load_config
+from jaxnn.errors import RunError, writing
 from jaxnn.files import write_text
 from jaxnn.observe import health, metrics, to_json
 from jaxnn.observe import tensorboard as event_files
 from jaxnn.observe.metrics import cut
 from jaxnn.optimizers import hyperparameters, set_hyperparameters
-from jaxnn.runs import (
+from jaxnn.runs.directory import (
     CHECKPOINTS,
     CONFIG,
     METRICS,
     MODEL,
     SUMMARY,
-    Run,
     check_free,
-    evaluate,
     git_commit,
     new_run_path,
-    save_model,
 )
+from jaxnn.runs.run import Run, evaluate, save_model
+from jaxnn.runs.stop import StoppedError, stop_requests
 from jaxnn.training import (
     Change,
     Report,
@@ -61,18 +57,6 @@ _HARMLESS = {
     "training.keep_checkpoints",
     "training.stream",
 }
-
-
-class StoppedError(JaxnnError):
-    """Training was asked to stop, by Ctrl-C or SIGTERM, and has saved where it is.
-
-    Attributes:
-        signal: the number of the signal.
-    """
-
-    def __init__(self, message: str, number: int) -> None:
-        super().__init__(message)
-        self.signal = number
 
 
 def train(
@@ -155,7 +139,7 @@ def resume(
     if not (path / CONFIG).is_file():
         raise RunError(f"{path}: not a run directory: there is no {CONFIG}")
     before, config = load_config(path / CONFIG), load_config(path / CONFIG, overrides)
-    changes = differences(before.model_dump(), config.model_dump())
+    changes = differences([before, config])
     refused = [key for key in changes if key not in _HARMLESS]
     if refused and not allow_changes:
         listed = "".join(
@@ -172,7 +156,7 @@ def resume(
     for problem in checkpoint.problems:
         tell(f"{problem}; using that of step {int(checkpoint.train_state.step)}")
     start = checkpoint.train_state
-    if any(key.startswith("optimizer.") for key in changes):
+    if any(key.partition(".")[0] == "optimizer" for key in changes):
         fresh = experiment.optimizer.init(start.params)
         values = hyperparameters(fresh)
         start = start._replace(optimizer_state=set_hyperparameters(start.optimizer_state, **values))
@@ -201,20 +185,6 @@ def resume(
     return finish(path, experiment, start, info)
 
 
-def differences(a: Any, b: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
-    """What differs between two configs as plain values: dotted keys, with both values."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        pairs = {key: (a.get(key), b.get(key)) for key in [*a, *(key for key in b if key not in a)]}
-    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        pairs = {str(i): pair for i, pair in enumerate(zip(a, b, strict=True))}
-    else:
-        return {} if a == b else {place: (a, b)}
-    found: dict[str, tuple[Any, Any]] = {}
-    for key, (x, y) in pairs.items():
-        found |= differences(x, y, f"{place}.{key}" if place else key)
-    return found
-
-
 def _carry_out(
     path: Path,
     experiment: Experiment,
@@ -235,7 +205,7 @@ def _carry_out(
             if tensorboard:
                 in_shape = experiment.dataset.in_shape
                 consumers.append(stack.enter_context(event_files(path, in_shape)))
-            requests = stack.enter_context(_stop_requests())
+            requests = stack.enter_context(stop_requests())
             for report in fit_experiment(experiment, start):
                 report = report._replace(
                     warnings=watch(report),
@@ -379,24 +349,3 @@ def _out_of_patience(best: dict[str, Any] | None, report: Report, patience: int 
     if patience is None or best is None or report.validation is None:
         return False
     return bool(report.epoch - best["epoch"] >= patience)
-
-
-@contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """Collects Ctrl-C and SIGTERM, so that the chunk can be finished; a second Ctrl-C is heeded."""
-    requests: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield requests  # only the main thread may handle signals
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if requests and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        requests.append(number)
-
-    earlier = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield requests
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnn.config import Config, load_config
+from jaxnn.config import Config, differences, load_config
 from jaxnn.errors import JaxnnError, RunError
-from jaxnn.runs import CONFIG, METRICS, SUMMARY
+from jaxnn.observe import read_metrics
+from jaxnn.runs.directory import CONFIG, METRICS, SUMMARY
 
 
 class Record(NamedTuple):
@@ -59,7 +60,11 @@ def read_record(path: str | Path) -> Record:
     except JaxnnError as error:
         there = (path / CONFIG).is_file()
         problem = f"damaged: {error}" if there else f"no run directory: it has no {CONFIG}"
-    metrics, damaged = _read_metrics(path / METRICS)
+    metrics: list[dict[str, Any]] = []
+    damaged = ""
+    if (path / METRICS).exists():
+        metrics, damaged = read_metrics(path / METRICS)
+        damaged = damaged and f"damaged: {damaged}"
     if config is not None:
         try:
             summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
@@ -96,28 +101,9 @@ def group_by_config(records: Sequence[Record]) -> list[list[Record]]:
 
 
 def config_differences(configs: Sequence[Config]) -> dict[str, list[Any]]:
-    """What differs between configs, but for seed and name: by dotted key, a value for each config.
-
-    Parts that are of different kinds (sgd here, adam there; more layers here than there) are
-    compared as a whole.
-    """
-
-    def walk(values: Sequence[Any], place: str) -> dict[str, list[Any]]:
-        first = values[0]
-        if all(value == first for value in values):
-            return {}
-        keys: Any = ()
-        if all(isinstance(value, dict) and value.keys() == first.keys() for value in values):
-            keys = first.keys()
-        elif all(isinstance(value, list) and len(value) == len(first) for value in values):
-            keys = range(len(first))
-        found: dict[str, list[Any]] = {}
-        for key in keys:
-            found |= walk([value[key] for value in values], f"{place}.{key}" if place else str(key))
-        return found or {place: list(values)}
-
-    plain = [config.model_dump() | {"seed": None, "name": None} for config in configs]
-    return walk(plain, "") if plain else {}
+    """Returns what differs between configs, but for seed and name; see ``differences``."""
+    same = {"seed": 0, "name": "experiment"}
+    return differences([config.model_copy(update=same) for config in configs])
 
 
 class Spread(NamedTuple):
@@ -142,26 +128,3 @@ def spread(values: Sequence[float]) -> Spread:
         float(np.std(finite, ddof=1)) if len(finite) > 1 else math.nan,
         len(finite),
     )
-
-
-def _read_metrics(path: Path) -> tuple[list[dict[str, Any]], str]:
-    """The reports up to the first damaged line, and a sentence on that line or "".
-
-    The last line may be incomplete: it is being written, or was when the run was stopped.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except FileNotFoundError:
-        return [], ""
-    except (OSError, UnicodeDecodeError) as error:
-        return [], f"damaged: {path}: {error}"
-    reports: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, 1):
-        if not line.endswith("\n"):
-            break
-        try:
-            report = json.loads(line)
-            reports.append({key: report[key] for key in ("epoch", "loss", "accuracy")} | report)
-        except (ValueError, TypeError, KeyError):
-            return reports, f"damaged: {path}: line {number} is no report"
-    return reports, ""

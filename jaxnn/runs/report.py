@@ -8,8 +8,8 @@ from string import Template
 from typing import Any
 
 from jaxnn.network import summary as network_table
-from jaxnn.plots.run import Picture
-from jaxnn.runs import Run
+from jaxnn.runs.pictures import Picture
+from jaxnn.runs.run import Run
 
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 

@@ -8,15 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxnn.comparison import (
-    config_differences,
-    group_by_config,
-    list_runs,
-    read_record,
-    spread,
-)
 from jaxnn.config import Config, parse_config
 from jaxnn.errors import RunError
+from jaxnn.runs import config_differences, group_by_config, list_runs, read_record, spread
 
 VALUES = {
     "data": "digits",
@@ -35,7 +29,13 @@ def write_run(path: Path, values: Config, accuracy: float | None = 0.9, reports:
     path.mkdir(parents=True)
     (path / "config.yaml").write_text(values.to_yaml())
     lines = [
-        {"epoch": i + 1.0, "loss": 1 / (i + 1), "accuracy": 0.5, "train_seconds": i + 1.5}
+        {
+            "step": i,
+            "epoch": i + 1.0,
+            "loss": 1 / (i + 1),
+            "accuracy": 0.5,
+            "train_seconds": i + 1.5,
+        }
         | {"validation_loss": 0.5, "validation_accuracy": 0.8 + i / 100}
         for i in range(reports)
     ]
@@ -131,22 +131,11 @@ def test_runs_are_grouped_over_seeds(tmp_path: Path) -> None:
     assert [[record.path.name for record in group] for group in groups] == [["0", "2", "3"], ["1"]]
 
 
-def test_differences_are_the_keys_that_differ() -> None:
-    training = {"epochs": 3, "batch_size": 20}
-    assert config_differences([config(), config(seed=1)]) == {}
+def test_seed_and_name_are_no_differences() -> None:
     assert config_differences([]) == {}
-    assert config_differences([config()]) == {}
-    wider = ["flatten", {"dense": 32}, "relu", {"dense": 10}]
-    assert config_differences(
-        [config(), config(model=wider), config(training=training | {"epochs": 5})]
-    ) == {"model.1.dense.units": [16, 32, 16], "training.epochs": [3, 3, 5]}
-    other = config_differences([config(), config(optimizer={"adam": 0.1})])
-    assert list(other) == ["optimizer"]
-    assert [list(value) for value in other["optimizer"]] == [["sgd"], ["adam"]]
-    deeper = config_differences([config(), config(model=["flatten", {"dense": 10}])])
-    assert list(deeper) == ["model"]
-    swapped = ["flatten", {"dense": 16}, "tanh", {"dense": 10}]
-    assert config_differences([config(), config(model=swapped)]) == {"model.2": ["relu", "tanh"]}
+    assert config_differences([config(), config(seed=1, name="other")]) == {}
+    deeper = config(seed=1, training={"epochs": 4, "batch_size": 20})
+    assert config_differences([config(), deeper]) == {"training.epochs": [3, 4]}
 
 
 def test_spread_is_mean_and_sample_deviation() -> None:

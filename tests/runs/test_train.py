@@ -18,11 +18,10 @@ from safetensors.numpy import load_file
 
 from jaxnn.config import load_config, parse_config
 from jaxnn.errors import RunError
-from jaxnn.experiment import StoppedError, differences, resume, train
-from jaxnn.runs import load_run
+from jaxnn.runs import StoppedError, load_run, resume, train
 from jaxnn.training import Report
 
-TRAIN = Path(__file__).parent.parent / "experiments" / "train.py"
+TRAIN = Path(__file__).parents[2] / "experiments" / "train.py"
 VALUES: dict[str, Any] = {
     "name": "small",
     "data": "digits",
@@ -341,9 +340,3 @@ def test_the_best_parameters_are_those_of_the_best_epoch(tmp_path: Path) -> None
     assert run.summary["stopped_early"]
     assert best["step"] <= 100 < run.summary["steps"]
     assert run.summary["validation_accuracy"] == best["accuracy"]
-
-
-def test_differences_are_found_at_any_depth() -> None:
-    a = {"x": {"y": [1, {"z": 2}]}, "same": 1, "gone": 0}
-    b = {"x": {"y": [1, {"z": 3}]}, "same": 1, "new": 5}
-    assert differences(a, b) == {"x.y.1.z": (2, 3), "gone": (0, None), "new": (None, 5)}

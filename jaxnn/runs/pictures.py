@@ -1,9 +1,7 @@
 """The pictures of a finished run."""
 
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -15,6 +13,7 @@ from jaxnn.errors import JaxnnError, RunError
 from jaxnn.landscape import loss_plane
 from jaxnn.metrics import confusion_matrix, confusions
 from jaxnn.network import describe, trace, walk
+from jaxnn.observe import read_metrics
 from jaxnn.plots.curves import training_curves
 from jaxnn.plots.evaluation import evaluation_pictures
 from jaxnn.plots.flow import activation_flow, gradient_flow
@@ -24,7 +23,8 @@ from jaxnn.plots.style import spaced
 from jaxnn.plots.surface import loss_map
 from jaxnn.plots.weights import weight_images
 from jaxnn.prediction import probabilities
-from jaxnn.runs import METRICS, Run
+from jaxnn.runs.directory import METRICS
+from jaxnn.runs.run import Run
 
 Section = Literal["training", "learned", "errors"]
 
@@ -94,7 +94,9 @@ def run_pictures(
                 f"there is no example {example} in the {split} split: "
                 f"its examples are 0 to {count - 1}"
             )
-    metrics = read_metrics(run.path / METRICS)
+    metrics, problem = read_metrics(run.path / METRICS)
+    if problem or not metrics:
+        raise RunError(problem or f"{run.path / METRICS}: no report in it")
 
     tell("training curves")
     caption = "Loss and accuracy over the epochs, on the training and the validation split."
@@ -239,30 +241,3 @@ def _sample(split: Split, most: int) -> Split:
 
 def _is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and shape[-1] in (1, 3)
-
-
-def read_metrics(path: str | Path) -> list[dict[str, Any]]:
-    """Reads a ``metrics.jsonl``: a dictionary for each report. An unfinished last line is left out.
-
-    Raises:
-        RunError: if it cannot be read, has no report, or a line is damaged.
-    """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: cannot read the metrics: {error}") from error
-    reports = []
-    for number, line in enumerate(lines, 1):
-        if not line.endswith("\n"):
-            break
-        try:
-            report = json.loads(line)
-            reports.append({key: report[key] for key in ("epoch", "loss", "accuracy")} | report)
-            for layer in report.get("statistics", {}).values():
-                _ = layer["activation_mean"], layer["activation_deviation"], layer["d_output_norm"]
-        except (AttributeError, ValueError, TypeError, KeyError) as error:
-            raise RunError(f"{path}: line {number} is no report: {error}") from error
-    if not reports:
-        raise RunError(f"{path}: no report in it")
-    return reports

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from jaxnn import experiment
 from jaxnn.config import load_config, parse_config
 from jaxnn.data import standardize
 from jaxnn.errors import ConfigError, DataError, RunError
-from jaxnn.experiment import train
-from jaxnn.runs import Run, evaluate, load_run, new_run_path, save_model
+from jaxnn.runs import Run, evaluate, load_run, new_run_path, save_model, train
 from jaxnn.training import Report
 
 FILES = {"config.yaml", "metrics.jsonl", "model.safetensors", "summary.json"}
@@ -256,7 +255,7 @@ def test_a_directory_that_cannot_be_used_is_named_before_anything_is_done(
     def build(config: Any) -> None:
         raise AssertionError("not reached")
 
-    monkeypatch.setattr(experiment, "build", build)
+    monkeypatch.setattr(sys.modules["jaxnn.runs.train"], "build", build)
     file = tmp_path / "file"
     file.write_text("something")
     for path, message in (
