@@ -3,8 +3,8 @@
 Over HTTP, GET unless stated; arrays come packed (``jaxnn.web.messages.pack``); what is wrong is
 said as JSON, ``{"error": …}``:
 
-``/``, ``/static/…``
-    The page and its files.
+``/``, ``/main.js`` and so on
+    The page and its files; ``/style.css`` has the styles of all panels.
 ``/api/lab``
     JSON: the data set, the layers in the order of computation with shapes and formulas, the config,
     and what optimizers and layers there are, with their defaults.
@@ -47,7 +47,6 @@ import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -64,10 +63,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from jaxnn.errors import JaxnnError
 from jaxnn.observe import to_json
 from jaxnn.web import messages
+from jaxnn.web.assets import PAGE, stylesheet
 from jaxnn.web.mailbox import Mailbox
 from jaxnn.web.session import Session
 
-PAGE = Path(__file__).parent / "page"
 CLIENTS = 32
 """Live connections at a time."""
 CONNECTIONS = 128
@@ -135,8 +134,8 @@ def make_app(session: Session, port: int) -> ASGIApp:
     """Returns the ASGI application that serves a session at a port."""
     mimetypes.add_type("text/javascript", ".js")  # some systems' tables have another type
 
-    async def index(request: Request) -> Response:
-        return FileResponse(PAGE / "index.html")
+    async def style(request: Request) -> Response:
+        return Response(stylesheet(), media_type="text/css")
 
     async def lab(request: Request) -> Response:
         return _json(session.lab)
@@ -189,19 +188,22 @@ def make_app(session: Session, port: int) -> ASGIApp:
     async def crashed(request: Request, error: Exception) -> Response:
         return _json({"error": f"the lab failed to answer: {error!r}"}, 500)
 
-    routes = [
-        Route("/", index),
-        Route("/api/lab", lab),
-        Route("/api/data/{split}/inputs", inputs),
-        Route("/api/data/{split}/targets", targets),
-        Route("/api/data/{split}/predictions", predictions),
-        Route("/api/trace", trace, methods=["POST"]),
-        Route("/api/prepare", prepare, methods=["POST"]),
-        WebSocketRoute("/api/live", live),
-        Mount("/static", StaticFiles(directory=PAGE)),
+    answers = [
+        Route("/lab", lab),
+        Route("/data/{split}/inputs", inputs),
+        Route("/data/{split}/targets", targets),
+        Route("/data/{split}/predictions", predictions),
+        Route("/trace", trace, methods=["POST"]),
+        Route("/prepare", prepare, methods=["POST"]),
+        WebSocketRoute("/live", live),
     ]
+    page = StaticFiles(directory=PAGE, html=True)
     app = Starlette(
-        routes=routes,
+        routes=[
+            Mount("/api", routes=answers),
+            Route("/style.css", style),
+            Route("/{path:path}", page),
+        ],
         exception_handlers={HTTPException: failed, JaxnnError: failed, Exception: crashed},
     )
     return _guarded(app, port)

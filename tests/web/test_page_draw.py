@@ -62,7 +62,7 @@ def settled(page: Page) -> None:
     def same() -> bool:
         nonlocal last
         before, last = last, page.locator(".prepared").get_attribute("data-value")
-        given = page.evaluate("(jaxnn.example?.pixels ?? []).flat(Infinity).join(' ')")
+        given = page.evaluate("Array.from(jaxnn.example?.pixels?.data ?? []).join(' ')")
         answered = page.evaluate("!jaxnn.trace.header.example")
         page.wait_for_timeout(150)
         return before == last == given and answered

@@ -83,7 +83,7 @@ def test_network_moves_while_it_learns(lab: Lab, visit: Visit) -> None:
     page.evaluate(
         """() => {
           window.steps = new Set();
-          jaxnn.on("trace", ({header}) => window.steps.add(header.step));
+          jaxnn.on("trace", ({trace}) => window.steps.add(trace.header.step));
         }"""
     )
     before = page.locator(".weights canvas").evaluate("canvas => canvas.toDataURL()")

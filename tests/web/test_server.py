@@ -29,6 +29,7 @@ from jaxnn import load_run
 from jaxnn.config import build, parse_config
 from jaxnn.data import prepare
 from jaxnn.training import init_train_state
+from jaxnn.web.assets import PAGE
 from jaxnn.web.messages import LARGEST_BODY, LARGEST_MESSAGE, unpack
 from jaxnn.web.server import CLIENTS, listen, serve
 from jaxnn.web.session import Session
@@ -113,10 +114,12 @@ def is_alive(lab: Lab) -> bool:
 def test_the_page_and_its_files_have_their_types(lab: Lab) -> None:
     page = lab.get("/")
     assert page.headers["content-type"].startswith("text/html")
-    found = {path.suffix: path.name for path in (ROOT / "jaxnn/web/page").iterdir()}
     types = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-    for suffix, kind in types.items():
-        answer = lab.get(f"/static/{found[suffix]}")
+    for path in filter(Path.is_file, PAGE.rglob("*")):
+        if path.suffix == ".html":
+            continue
+        kind = types[path.suffix]
+        answer = lab.get("/" + path.relative_to(PAGE).as_posix())
         assert answer.status_code == 200
         assert answer.headers["content-type"].partition(";")[0] == kind
         assert answer.headers["cache-control"] == "no-cache"  # a newer version is noticed
@@ -301,7 +304,7 @@ def test_it_listens_on_the_loopback_address_alone() -> None:
 def test_another_host_is_refused(lab: Lab, host: str) -> None:
     """A name that was rebound to this machine: the browser takes the page for that name's own."""
     host = host.format(port=lab.port)
-    for path in ("/", "/static/main.js", "/api/lab"):
+    for path in ("/", "/main.js", "/api/lab"):
         assert lab.get(path, Host=host).status_code == 403
     assert lab.post("/api/trace", {"split": "test", "index": 0}, Host=host).status_code == 403
     upgrade = (
@@ -362,7 +365,7 @@ def test_a_form_of_another_page_is_refused(lab: Lab, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/static/main.js", "/static/none.js", "/api/lab", "/api/none", "/api/trace"]
+    "path", ["/", "/main.js", "/none.js", "/api/lab", "/api/none", "/api/trace"]
 )
 def test_every_answer_has_the_headers_that_protect(lab: Lab, path: str) -> None:
     for answer in (lab.get(path), lab.get(path, Host="evil.example")):
@@ -379,15 +382,15 @@ def test_every_answer_has_the_headers_that_protect(lab: Lab, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/static/../server.py",
-        "/static/%2e%2e/server.py",
-        "/static/..%2fserver.py",
-        "/static/..%5cserver.py",
-        "/static//etc/passwd",
-        "/static/%2fetc%2fpasswd",
-        "/static/....//server.py",
-        "/static/%00main.js",
-        "/static/",
+        "/../server.py",
+        "/%2e%2e/server.py",
+        "/browse/..%2f..%2fserver.py",
+        "/..%5cserver.py",
+        "//etc/passwd",
+        "/%2fetc%2fpasswd",
+        "/browse/....//server.py",
+        "/%00main.js",
+        "/browse/",
         "/../../etc/passwd",
         "/api/data/..%2f..%2f/inputs",
         "http://evil.example/api/lab",

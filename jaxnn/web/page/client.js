@@ -1,86 +1,42 @@
-// The server: requests, the live connection, and arrays as they come packed.
+// What the page asks for and is told comes through one client. server.js is that of the lab; whatever
+// has the same methods can take its place, and the page needs no other word from outside.
+//
+// A client has
+//   can                   what it can do; what it cannot is not offered:
+//     can.train             whether it takes the commands of training, all but the last below
+//     can.configure         which parts of the config it can change: "model", "optimizer",
+//                           "batch_size", "seed"
+//     can.prepare           whether it makes an example of a drawing
+//   lab()                 promises the description of the lab: of the data set, the layers, the config
+//   inputs(split, start, count)   promises the bytes of examples, as they are stored: a Uint8Array
+//   targets(split)        promises the classes of a split's examples: an Int32Array
+//   predictions(split)    promises what the network takes these for: {header: {step}, arrays:
+//                         {predicted: int32, confidence: float32, loss: float32}}
+//   trace(example, signal)   promises what the network does with an example; may be aborted
+//   prepare({width, height, ink})   promises the example that a drawing becomes, as an array; ink is
+//                         a Uint8Array of a byte a pixel, 0 where there is none
+//   send(command)         has something done, whose result is told; returns whether that is under way:
+//     {type: "start"}       train until the end, or until {type: "pause"}
+//     {type: "step"}, {type: "epoch"}, {type: "reset"}
+//     {type: "set", learning_rate}
+//     {type: "configure", model, optimizer, batch_size, seed}   any of these; starts anew
+//     {type: "watch", example}   of which example snapshots are to be
+//     {type: "ready"}       one snapshot is wanted, when there is a new one
+//   listen(told)          tells from then on, by calling what `told` has:
+//     told.lab(lab)         the description is another now, and training starts anew
+//     told.status(status)   {running, compiling, step, epoch, steps_per_epoch, learning_rate, …}
+//     told.history({reports})   all reports so far
+//     told.report(report)   {step, epoch, loss, accuracy, validation, warnings, …}
+//     told.snapshot(trace)  as from `trace`, of the example that is watched
+//     told.error({message}) a command could not be carried out
+//     told.connected()      commands are heard now; what was watched before is forgotten
+//     told.lost({message})  they are not any more, and why
+//
+// An example is {split, index}, or {pixels, target} of a drawing: pixels an array as it is stored,
+// target the number of a class, or null: the one that the network takes it for. An array is
+// {data, shape}, its data typed and in the order of rows. A trace is {header, arrays}; jaxnn/web/server.py
+// says what is in them, and what in the lab's description. A promise is broken with a Problem where a
+// person can do something about it; "AbortError" is the name of the error where the asker gave up.
 
-/** A message for people: what the server says is wrong. */
-export class ServerError extends Error {}
-
-/**
- * Takes packed arrays apart: a JSON header and, for each array it names, a typed view of the bytes.
- * Returns {header, arrays: {name: {data, shape}}}; nothing is copied.
- */
-export function unpack(buffer) {
-  const length = new DataView(buffer).getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-  const start = 4 + length;
-  const kinds = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array };
-  const arrays = {};
-  for (const { name, dtype, shape, offset } of header.arrays) {
-    const size = shape.reduce((product, side) => product * side, 1);
-    arrays[name] = { data: new kinds[dtype](buffer, start + offset, size), shape };
-  }
-  return { header, arrays };
-}
-
-async function request(path, options = {}) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ServerError("The lab does not answer. Is it still running in its terminal?");
-  }
-  if (response.ok) return response;
-  const said = await response.json().catch(() => ({}));
-  throw new ServerError(said.error ?? `The lab answered ${response.status} to ${path}.`);
-}
-
-const posted = (message, signal) => ({
-  method: "POST",
-  headers: { "Content-Type": "application/json" },
-  body: JSON.stringify(message),
-  signal,
-});
-
-export const getJSON = async (path) => (await request(path)).json();
-export const getBytes = async (path, signal) => (await request(path, { signal })).arrayBuffer();
-export const getPacked = async (path, signal) => unpack(await getBytes(path, signal));
-export const postPacked = async (path, message, signal) =>
-  unpack(await (await request(path, posted(message, signal))).arrayBuffer());
-
-/**
- * The live connection. It is opened again whenever it breaks, and hands on what arrives:
- * `heard(message)` each JSON message, `seen({header, arrays})` each snapshot, and
- * `connected(true | false)`.
- */
-export class Live {
-  constructor({ heard, seen, connected }) {
-    Object.assign(this, { heard, seen, connected, waiting: 500 });
-    this.open();
-  }
-
-  open() {
-    const address = new URL("/api/live", location.href);
-    address.protocol = address.protocol.replace("http", "ws");
-    this.socket = new WebSocket(address);
-    this.socket.binaryType = "arraybuffer";
-    this.socket.onopen = () => {
-      this.waiting = 500;
-      this.connected(true);
-    };
-    this.socket.onmessage = ({ data }) => {
-      if (typeof data === "string") this.heard(JSON.parse(data));
-      else this.seen(unpack(data));
-    };
-    this.socket.onclose = () => {
-      this.connected(false);
-      setTimeout(() => this.open(), this.waiting);
-      this.waiting = Math.min(2 * this.waiting, 8000);
-    };
-  }
-
-  /** Sends a command; without a connection it is dropped, and false is returned. */
-  send(message) {
-    const open = this.socket.readyState === WebSocket.OPEN;
-    if (open) this.socket.send(JSON.stringify(message));
-    return open;
-  }
-}
+/** A message for people: what is wrong. */
+export class Problem extends Error {}

@@ -1,8 +1,7 @@
 // The examples of a data set in the page: one list over all splits, its images as they arrive, its
 // classes, and what the network takes each example for.
 
-import { getBytes, getPacked } from "/static/client.js";
-import { Pyramid } from "/static/mosaic.js";
+import { Pyramid } from "./pyramid.js";
 
 const FIRST = 1 << 18; // bytes of the first request, so that something is there at once
 const CHUNK = 1 << 22;
@@ -10,18 +9,10 @@ const AT_ONCE = 3;
 const MOST = 1 << 29; // bytes of images that a page keeps; of larger data sets it shows a part
 const PATIENCE = 4; // seconds: what takes longer is computed only when somebody asks for it
 
-const known = new WeakMap();
-
-/** The examples of a page's data set, the same ones for all its parts. */
-export function examplesOf(app) {
-  if (!known.has(app)) known.set(app, new Examples(app));
-  return known.get(app);
-}
-
-class Examples {
-  constructor(app) {
-    const { splits, shape, classes, image, limits } = app.lab.dataset;
-    this.app = app;
+export class Examples {
+  constructor(state) {
+    const { splits, shape, classes, image, limits } = state.lab.dataset;
+    this.state = state;
     this.classes = classes;
     this.shape = shape;
     this.limits = limits;
@@ -30,7 +21,7 @@ class Examples {
     this.count = 0;
     for (const name of ["train", "validation", "test"]) {
       if (!splits[name]) continue;
-      this.splits.push({ name, start: this.count, count: splits[name], step: null });
+      this.splits.push({ name, start: this.count, count: splits[name], step: null, version: 0 });
       this.count += splits[name];
     }
     this.targets = new Int32Array(this.count);
@@ -38,9 +29,7 @@ class Examples {
     this.confidence = new Float32Array(this.count);
     this.loss = new Float32Array(this.count);
     this.loaded = 0;
-    this.version = 0; // of the predictions
     this.forgetPredictions();
-    app.on("lab", () => this.forgetPredictions());
   }
 
   /** The splits of that name, or all of them for null. */
@@ -54,11 +43,16 @@ class Examples {
     return { split: split.name, index: i - split.start };
   }
 
+  /** Which one of the list that is. */
+  number({ split, index }) {
+    return this.named(split)[0].start + index;
+  }
+
   /** Loads the classes, once. */
   loadTargets() {
     this.targetsLoaded ??= Promise.all(
       this.splits.map(async ({ name, start }) => {
-        this.targets.set(new Int32Array(await getBytes(`/api/data/${name}/targets`)), start);
+        this.targets.set(await this.state.client.targets(name), start);
       }),
     );
     return this.targetsLoaded;
@@ -80,15 +74,15 @@ class Examples {
       for (let a = 0; a < count && start + a < this.kept; ) {
         const size = Math.max(1, Math.floor((parts.length ? CHUNK : FIRST) / bytes));
         const n = Math.min(size, count - a, this.kept - start - a);
-        parts.push({ path: `/api/data/${name}/inputs?start=${a}&count=${n}`, at: start + a, n });
+        parts.push({ name, start: a, n, at: start + a });
         a += n;
       }
     }
     let next = 0;
     const lane = async () => {
       while (next < parts.length) {
-        const { path, at, n } = parts[next++];
-        this.pyramid.add(at, new Uint8Array(await getBytes(path)));
+        const { name, start, n, at } = parts[next++];
+        this.pyramid.add(at, await this.state.client.inputs(name, start, n));
         this.loaded += n;
         arrived();
       }
@@ -98,16 +92,17 @@ class Examples {
 
   /** The pixels of example i, (height · width · channels) bytes, loaded if they are not there yet. */
   async pixels(i) {
-    const bytes = this.shape.reduce((product, side) => product * side);
     if (this.loaded && this.loaded === this.kept && i < this.kept) return this.pyramid.pixels(i);
     const { split, index } = this.place(i);
-    return new Uint8Array(await getBytes(`/api/data/${split}/inputs?start=${index}&count=1`), 0, bytes);
+    return this.state.client.inputs(split, index, 1);
   }
 
   forgetPredictions() {
-    this.version++;
     this.pace = 0; // seconds an example
-    for (const split of this.splits) split.step = null;
+    for (const split of this.splits) {
+      split.version++;
+      split.step = null;
+    }
     this.predicted.fill(-1);
   }
 
@@ -118,11 +113,11 @@ class Examples {
 
   /** Whether predictions of that split (null: all) are missing, or of other parameters than now. */
   isStale(name) {
-    const now = this.app.status?.step;
+    const now = this.state.status?.step;
     return this.named(name).some(({ step }) => step === null || (now !== undefined && step !== now));
   }
 
-  /** Asks what the network takes the examples for; emits "predictions" when it has answered. */
+  /** Asks what the network takes the examples for. */
   async predict(name) {
     for (const split of this.named(name)) await this.#predict(split);
   }
@@ -130,7 +125,7 @@ class Examples {
   /** Predicts as much, the smallest split first, as seems to take no longer than a few seconds. */
   async predictWhatIsQuick() {
     for (const split of [...this.splits].sort((a, b) => a.count - b.count)) {
-      if (this.pace * split.count > PATIENCE || this.app.status?.running) return;
+      if (this.pace * split.count > PATIENCE || this.state.status?.running) return;
       if (!this.isStale(split.name)) continue;
       const started = performance.now();
       await this.#predict(split);
@@ -141,13 +136,13 @@ class Examples {
   #predict(split) {
     split.asking ??= (async () => {
       try {
-        const { header, arrays } = await getPacked(`/api/data/${split.name}/predictions`);
+        const { header, arrays } = await this.state.client.predictions(split.name);
         this.predicted.set(arrays.predicted.data, split.start);
         this.confidence.set(arrays.confidence.data, split.start);
         this.loss.set(arrays.loss.data, split.start);
         split.step = header.step;
-        this.version++;
-        this.app.emit("predictions", split.name);
+        split.version++;
+        this.state.change({ predictions: this.state.predictions + 1 });
       } finally {
         split.asking = null;
       }

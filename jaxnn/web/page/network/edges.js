@@ -3,7 +3,7 @@
 // Between neurons an edge is one weight. From or to feature maps it is a bundle of many: a kernel,
 // or the weights of all pixels of a map.
 
-import { carried, part, pixels } from "/static/columns.js";
+import { carried, part, pixels } from "./columns.js";
 
 /**
  * A function of (from, to): the value of an edge, null where there are none. `what` is

@@ -1,18 +1,18 @@
 // What the network view tells about what is pointed at: a neuron, a map, a pixel or an edge, as a
 // card with images and numbers. Each number has its full value in data-value.
 
-import { limitOf, paintSigned } from "/static/colors.js";
-import { channelsOf, kernel, worth } from "/static/edges.js";
-import { carried, gradientAt, part, pixels, place } from "/static/columns.js";
-import { h } from "/static/dom.js";
-import { integer, number, size } from "/static/format.js";
+import { limitOf, paintSigned } from "../colors.js";
+import { channelsOf, kernel, worth } from "./edges.js";
+import { carried, gradientAt, part, pixels, place } from "./columns.js";
+import { h } from "../dom.js";
+import { integer, number, size } from "../format.js";
 
 /** The card's contents for what is pointed at: see `hit` in paint.js. */
-export function details(app, columns, at) {
-  const { trace, lab } = app;
+export function details(state, columns, at) {
+  const { trace, lab } = state;
   if (at.gap !== undefined) return edgeDetails(trace, lab, columns, at);
   const column = columns[at.column];
-  if (column.head === null) return inputDetails(app, column, at);
+  if (column.head === null) return inputDetails(state, column, at);
   return unitDetails(trace, lab, columns, at);
 }
 

@@ -1,30 +1,30 @@
 // The Train panel: run, pause, step; the learning rate; what has come out so far; the network and
 // the optimizer to change.
 
-import { mountArchitecture } from "/static/architecture.js";
-import { chart } from "/static/curves.js";
-import { confirmed, h } from "/static/dom.js";
-import { integer, number, percent } from "/static/format.js";
+import { mountArchitecture } from "./architecture.js";
+import { chart } from "./curves.js";
+import { confirmed, h } from "../dom.js";
+import { integer, number, percent } from "../format.js";
 
 const [SLOWEST, FASTEST] = [-5, 1]; // powers of ten of the learning rate
 
 /** Starting anew loses what was trained, which is to be meant. */
-export async function mayDiscard({ status, lab }) {
+async function mayDiscard({ status, lab }) {
   if (!status?.step) return true;
   const kept = lab.source === "run" ? " The run on disk stays as it is." : "";
   return confirmed(`Fresh weights take the place of those after ${integer(status.step)} steps.${kept}`, "Start anew");
 }
 
-export function mount(element, app) {
+export function mountTrain(element, state) {
   const send = (message) => {
-    if (!app.client.send(message)) complain("There is no connection to the lab.");
+    if (!state.client.send(message)) complain("There is no connection to the lab.");
     else complain("");
   };
   const command = (type, text, title) =>
     h("button", { type: "button", title, data: { command: type }, onclick: () => send({ type }) }, text);
-  const run = h("button", { type: "button", class: "primary run", onclick: () => send({ type: app.status?.running ? "pause" : "start" }) }, "Start");
+  const run = h("button", { type: "button", class: "primary run", onclick: () => send({ type: state.status?.running ? "pause" : "start" }) }, "Start");
   const reset = h("button", { type: "button", title: "Fresh weights", data: { command: "reset" }, onclick: async () => {
-    if (await mayDiscard(app)) send({ type: "reset" });
+    if (await mayDiscard(state)) send({ type: "reset" });
   } }, "Reset");
   const problem = h("p", { class: "error", role: "alert" });
   const complain = (text) => { problem.textContent = text; };
@@ -77,16 +77,19 @@ export function mount(element, app) {
     table,
     h("div", { class: "rate" }, h("label", { for: "learning-rate" }, "Learning rate"), rate, slider, scheduled),
     h("div", { class: "curves" }, h("div", { class: "line" }, h("h2", {}, "Curves"), scales), loss.element, accuracy.element, errors.element),
-    health,
-    layers);
-  mountArchitecture(layers, app, mayDiscard);
+    health);
+  let takesFailure = () => false;
+  if (state.client.can.configure.length) {
+    element.append(layers);
+    takesFailure = mountArchitecture(layers, state, mayDiscard);
+  }
 
   function drawCurves() {
-    loss.draw(app.reports, scale);
+    loss.draw(state.reports, scale);
     // A share near 1 says little on a logarithmic axis: what is missing to 1 does.
     accuracy.element.hidden = scale !== "linear";
     errors.element.hidden = scale === "linear";
-    (scale === "linear" ? accuracy : errors).draw(app.reports, scale);
+    (scale === "linear" ? accuracy : errors).draw(state.reports, scale);
   }
 
   const put = (name, value, text) => {
@@ -94,7 +97,7 @@ export function mount(element, app) {
     readings[name].dataset.value = value ?? "";
   };
 
-  function showStatus(status) {
+  function showStatus({ status }) {
     run.textContent = status.running ? "Pause" : "Start";
     run.setAttribute("aria-label", status.running ? "Pause training" : "Start training");
     element.classList.toggle("running", status.running);
@@ -108,11 +111,11 @@ export function mount(element, app) {
     rate.disabled = slider.disabled = status.learning_rate === null;
   }
 
-  function showReport() {
-    const last = app.reports.at(-1);
+  function showReports({ reports }) {
+    const last = reports.at(-1);
     put("speed", last?.examples_per_second, last ? integer(Number(last.examples_per_second.toPrecision(3))) : "–");
     put("gflops", last?.gflops, last ? number(last.gflops) : "–");
-    const sentences = app.reports.flatMap(({ warnings, epoch }) => (warnings ?? []).map((text) => [epoch, text])).slice(-4);
+    const sentences = reports.flatMap(({ warnings, epoch }) => (warnings ?? []).map((text) => [epoch, text])).slice(-4);
     if (health.children.length !== sentences.length || health.lastChild?.dataset.text !== sentences.at(-1)?.[1]) {
       health.replaceChildren(...sentences.map(([epoch, text]) =>
         h("li", { data: { text } }, h("span", { class: "quiet" }, `epoch ${epoch.toFixed(2)}: `), text)));
@@ -120,22 +123,23 @@ export function mount(element, app) {
     drawCurves();
   }
 
-  function showLab({ config }) {
+  function showLab({ lab: { config } }) {
     const [options] = typeof config.optimizer === "string" ? [{}] : Object.values(config.optimizer);
     const follows = options?.learning_rate;
     const name = follows && typeof follows === "object" ? Object.keys(follows)[0].replaceAll("_", " ") : null;
     scheduled.textContent = name ? `follows a schedule (${name}) until you change it` : "";
   }
 
-  app.on("status", showStatus);
-  app.on("report", showReport);
-  app.on("history", showReport);
-  app.on("theme", drawCurves);
-  app.on("lab", showLab);
-  app.on("complaint", complain);
-  app.on("connected", (yes) => {
-    for (const button of element.querySelectorAll(".commands button")) button.disabled = !yes;
+  state.on("status", showStatus);
+  state.on("reports", showReports);
+  state.on("theme", drawCurves);
+  state.on("lab", showLab);
+  state.on("failure", ({ failure: { message } }) => {
+    if (!takesFailure(message)) complain(message);
   });
-  showLab(app.lab);
-  showReport();
+  state.on("connected", ({ connected }) => {
+    for (const button of element.querySelectorAll(".commands button")) button.disabled = !connected;
+  });
+  showLab(state);
+  showReports(state);
 }

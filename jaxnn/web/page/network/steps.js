@@ -1,11 +1,11 @@
 // The walk through a network, layer by layer: first forward, then the loss, then backward. What each
 // step computes, as a formula and with the numbers of one neuron in it.
 
-import { carried, gradientAt, part, place } from "/static/columns.js";
-import { optionsOf } from "/static/architecture.js";
-import { computing, strongestPixel } from "/static/details.js";
-import { h } from "/static/dom.js";
-import { integer, number, subscript } from "/static/format.js";
+import { carried, gradientAt, part, place } from "./columns.js";
+import { optionsOf } from "../config.js";
+import { computing, strongestPixel } from "./details.js";
+import { h } from "../dom.js";
+import { integer, number, subscript } from "../format.js";
 
 /** All steps: {phase: "forward" | "loss" | "backward", leaf, column}. */
 export function stepsOf(lab, columns) {
@@ -52,8 +52,8 @@ function value(x, figures = 3) {
  * What a step computes: {formulas: [texts], numbers: [nodes] or null}. `unit` is the neuron or map
  * of the step's column whose numbers are shown, `pixel` the place in the map.
  */
-export function explain(app, columns, step, unit, pixel = null) {
-  const { lab, trace } = app;
+export function explain(state, columns, step, unit, pixel = null) {
+  const { lab, trace } = state;
   if (step.phase === "loss") return explainLoss(lab, trace);
   const layer = lab.layers[step.leaf];
   const column = columns[step.column];

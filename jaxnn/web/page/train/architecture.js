@@ -1,7 +1,8 @@
 // The network as an editable list of layers, each with the activation that follows it, and the
 // optimizer. What makes sense is the server's to say; its errors stand where they belong.
 
-import { h } from "/static/dom.js";
+import { parse, written } from "../config.js";
+import { h } from "../dom.js";
 
 const ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus", "softmax", "log_softmax"];
 /** Layers after which no activation is offered. */
@@ -18,30 +19,6 @@ const FIELDS = {
   reshape: ["shape"],
 };
 const LABELS = { units: "units", size: "size", stride: "stride", padding: "padding", rate: "rate", groups: "groups", shape: "shape" };
-
-/** A layer of a config, "relu" or {dense: {units: 10}} or {dense: 10}, as {name, options}. */
-export function parse(layer, types = {}) {
-  if (typeof layer === "string") return { name: layer, options: {} };
-  if (Array.isArray(layer)) return { name: "serial", options: { layers: layer } };
-  const [[name, options]] = Object.entries(layer);
-  const plain = options !== null && typeof options === "object" && !Array.isArray(options);
-  return { name, options: plain ? { ...options } : { [Object.keys(types[name] ?? { layers: 1 })[0]]: options } };
-}
-
-const written = ({ name, options }) => (Object.keys(options).length ? { [name]: options } : name);
-
-/** The options of the layer at a path of the walk, as far as the config says. */
-export function optionsOf({ config, layer_types: types }, path) {
-  let layer = { name: "serial", options: { layers: [config.model].flat() } };
-  for (const position of path) {
-    const inner = layer.options.layers ?? (layer.options.layer && [layer.options.layer]);
-    const next = inner?.[position];
-    if (!next) return {};
-    layer = parse(next, types);
-    if (layer.name === "rematerialize") layer = parse(layer.options.layer, types);
-  }
-  return layer.options;
-}
 
 /** Layers of a config as rows {name, options, activation, at: index in the config}. */
 function rowsOf(model, types) {
@@ -80,29 +57,30 @@ const STARTS = {
   Convolutional: (classes) => [conv(8), pool(), conv(16), pool(), flatten(), withRelu(dense(32)), dense(classes)],
 };
 
-export function mountArchitecture(element, app, mayDiscard) {
+/** Fills the element; returns a function that takes an error of the client's, and whether it was one of here. */
+export function mountArchitecture(element, state, mayDiscard) {
   let rows = [];
   let pending = false;
   const list = h("ol", { class: "layers", "aria-label": "Layers" });
   const start = h("select", { "aria-label": "Start from a network" }, h("option", { value: "" }, "Start from …"),
     Object.keys(STARTS).map((name) => h("option", {}, name)));
-  const optimizer = h("select", { "aria-label": "Optimizer" });
+  const optimizer = h("select", { "aria-label": "Optimizer", id: "optimizer" });
   const settings = h("div", { class: "settings" });
   const batch = h("input", { type: "number", min: 1, step: 1, id: "batch-size" });
   const seed = h("input", { type: "number", min: 0, step: 1, id: "seed" });
   const problem = h("p", { class: "error", role: "alert" });
   const apply = h("button", { type: "submit", class: "primary" }, "Apply");
   const revert = h("button", { type: "button" }, "Undo");
+  const { configure } = state.client.can;
+  const part = (name, ...elements) => (configure.includes(name) ? elements : []);
+  const line = (label, input) => h("div", { class: "line" }, h("label", { for: input.id }, label), input);
   const form = h("form", { novalidate: true },
-    h("div", { class: "line" }, h("h2", {}, "Layers"), start),
-    list,
-    h("div", { class: "line" }, h("label", { for: "optimizer" }, "Optimizer"), optimizer),
-    settings,
-    h("div", { class: "line" }, h("label", { for: "batch-size" }, "Batch size"), batch),
-    h("div", { class: "line" }, h("label", { for: "seed" }, "Seed"), seed),
+    part("model", h("div", { class: "line" }, h("h2", {}, "Layers"), start), list),
+    part("optimizer", line("Optimizer", optimizer), settings),
+    part("batch_size", line("Batch size", batch)),
+    part("seed", line("Seed", seed)),
     problem,
     h("div", { class: "line buttons" }, apply, revert, h("span", { class: "quiet small" }, "starts anew")));
-  optimizer.id = "optimizer";
   element.append(form);
 
   function changed() {
@@ -112,7 +90,7 @@ export function mountArchitecture(element, app, mayDiscard) {
 
   /** The fields show what the lab has. */
   function show() {
-    const { config, optimizers, layer_types: types } = app.lab;
+    const { config, optimizers, layer_types: types } = state.lab;
     rows = rowsOf(config.model, types);
     const { name, options } = parse(config.optimizer);
     optimizer.replaceChildren(...Object.keys({ ...optimizers, [name]: 1 }).map((key) => h("option", { value: key }, key)));
@@ -137,7 +115,7 @@ export function mountArchitecture(element, app, mayDiscard) {
   }
 
   function draw() {
-    const { layer_types: types } = app.lab;
+    const { layer_types: types } = state.lab;
     const known = Object.keys(types).filter((name) => !ACTIVATIONS.includes(name) && !COMBINED.includes(name));
     list.replaceChildren(...rows.map((row, i) => {
       const names = known.includes(row.name) ? known : [row.name, ...known];
@@ -184,7 +162,7 @@ export function mountArchitecture(element, app, mayDiscard) {
   }
 
   function field(row, name, i) {
-    const value = row.options[name] ?? app.lab.layer_types[row.name]?.[name] ?? "";
+    const value = row.options[name] ?? state.lab.layer_types[row.name]?.[name] ?? "";
     const label = `${LABELS[name]} of layer ${i + 1}`;
     const simple = typeof value === "number" || value === "";
     if (name === "padding" && typeof value === "string") {
@@ -236,38 +214,41 @@ export function mountArchitecture(element, app, mayDiscard) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     clearErrors();
-    if (!(await mayDiscard(app))) return;
-    const options = { ...parse(app.lab.config.optimizer) };
-    const chosen = options.name === optimizer.value ? { ...options.options } : { learning_rate: app.lab.optimizers[optimizer.value].learning_rate };
+    if (!(await mayDiscard(state))) return;
+    const options = { ...parse(state.lab.config.optimizer) };
+    const chosen = options.name === optimizer.value ? { ...options.options } : { learning_rate: state.lab.optimizers[optimizer.value].learning_rate };
     for (const input of settings.querySelectorAll("input")) {
       chosen[input.dataset.name] = input.type === "checkbox" ? input.checked : whole(input);
     }
-    pending = app.client.send({
-      type: "configure", batch_size: whole(batch), seed: whole(seed),
-      optimizer: { [optimizer.value]: chosen }, model: modelOf(rows),
-    });
+    const values = {
+      batch_size: whole(batch), seed: whole(seed), optimizer: { [optimizer.value]: chosen }, model: modelOf(rows),
+    };
+    const changes = Object.fromEntries(configure.map((name) => [name, values[name]]));
+    pending = state.client.send({ type: "configure", ...changes });
     if (pending) apply.disabled = revert.disabled = true;
     else tell("There is no connection to the lab.");
   });
   revert.addEventListener("click", show);
   form.addEventListener("input", changed);
-  optimizer.addEventListener("change", () => showSettings(app.lab.optimizers[optimizer.value]));
+  optimizer.addEventListener("change", () => showSettings(state.lab.optimizers[optimizer.value]));
   start.addEventListener("change", () => {
     if (!start.value) return;
-    rows = STARTS[start.value](app.lab.dataset.classes.length);
-    if (app.lab.dataset.shape.length === 1) rows = rows.filter(({ name }) => name !== "flatten");
+    rows = STARTS[start.value](state.lab.dataset.classes.length);
+    if (state.lab.dataset.shape.length === 1) rows = rows.filter(({ name }) => name !== "flatten");
     start.value = "";
     modelOf(rows);
     changed();
     draw();
   });
 
-  app.on("lab", () => { pending = false; show(); });
-  app.on("failure", ({ message }) => {
-    if (!pending) return app.emit("complaint", message);
+  state.on("lab", () => { pending = false; show(); });
+  show();
+
+  return (message) => {
+    if (!pending) return false;
     pending = false;
     changed();
     tell(message);
-  });
-  show();
+    return true;
+  };
 }

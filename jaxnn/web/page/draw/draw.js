@@ -1,10 +1,10 @@
 // Draw: a sheet for pen, touch or keys. Each stroke is prepared as predict.py prepares a photograph,
 // and the network looks at it at once.
 
-import { postPacked, ServerError } from "/static/client.js";
-import { paintExample } from "/static/colors.js";
-import { h } from "/static/dom.js";
-import { percent } from "/static/format.js";
+import { Problem } from "../client.js";
+import { paintExample } from "../colors.js";
+import { h } from "../dom.js";
+import { likeliest, probabilityRows, showRows } from "../probabilities.js";
 
 const SIDE = 280; // of the sheet, in its own pixels
 const PEN = 22; // of which a digit 200 high becomes 20: strokes as thick as MNIST's
@@ -13,7 +13,7 @@ const MOVE = 7; // by an arrow key
 const UNDOS = 30;
 const ROWS = 12;
 
-export function mount(element, app) {
+export function mountDraw(element, state) {
   const sheet = h("canvas", {
     class: "sheet", width: SIDE, height: SIDE, tabindex: 0, role: "application",
     "aria-label": "Sheet to draw on", "aria-describedby": "draw-keys",
@@ -28,7 +28,7 @@ export function mount(element, app) {
   const problem = h("p", { class: "error", role: "alert" });
   const prepared = h("canvas", { class: "prepared", width: 1, height: 1, role: "img", "aria-label": "What the network is given" });
   const size = h("figcaption", { class: "quiet small" });
-  const list = h("ol", { class: "chances", "aria-label": "Probabilities" });
+  const list = probabilityRows("chances");
   element.append(
     h("div", { class: "sheet-frame" }, sheet, invitation, cursor),
     h("div", { class: "line" }, choose, h("span", { class: "line" }, undo, clear)),
@@ -179,20 +179,19 @@ export function mount(element, app) {
     const ink = new Uint8Array(SIDE * SIDE);
     for (let i = 0; i < ink.length; i++) ink[i] = data[4 * i];
     try {
-      const { arrays } = await postPacked("/api/prepare", { width: SIDE, height: SIDE, ink: base64(ink) });
-      pixels = arrays.pixels;
+      pixels = await state.client.prepare({ width: SIDE, height: SIDE, ink });
       problem.textContent = "";
-      paintExample(prepared, pixels.data, app.lab.dataset.shape, app.lab.dataset.limits);
+      paintExample(prepared, pixels.data, state.lab.dataset.shape, state.lab.dataset.limits);
       prepared.dataset.value = Array.from(pixels.data).join(" ");
-      await app.select(example(), { view: null });
+      await state.select(ours());
     } catch (error) {
-      if (!(error instanceof ServerError)) throw error;
+      if (!(error instanceof Problem)) throw error;
       problem.textContent = error.message;
     }
   }
 
-  const example = () => ({
-    pixels: nested(Array.from(pixels.data), pixels.shape),
+  const ours = () => ({
+    pixels,
     target: meant.value === "" ? null : Number(meant.value),
   });
 
@@ -204,30 +203,18 @@ export function mount(element, app) {
   }
 
   meant.addEventListener("change", () => {
-    if (pixels) app.select(example(), { view: null });
+    if (pixels) state.select(ours());
   });
 
   function showChances(trace) {
-    const { classes } = app.lab.dataset;
-    const p = trace?.arrays.probabilities.data;
-    let order = classes.map((_, k) => k);
-    if (classes.length > ROWS) order = p ? order.sort((a, b) => p[b] - p[a]).slice(0, ROWS) : order.slice(0, ROWS);
-    while (list.children.length < order.length) {
-      list.append(h("li", {}, h("span", { class: "class-name" }), h("span", { class: "bar" }, h("i")), h("span", { class: "share" })));
-    }
-    order.forEach((k, i) => {
-      const row = list.children[i];
-      row.className = p && k === trace.header.predicted ? "predicted" : "";
-      row.dataset.class = k;
-      row.dataset.value = p ? p[k] : "";
-      row.children[0].textContent = classes[k];
-      row.children[1].firstChild.style.width = p ? `${100 * p[k]}%` : "0";
-      row.children[2].textContent = p ? percent(p[k]) : "–";
-    });
+    const { classes } = state.lab.dataset;
+    const p = trace?.arrays.probabilities.data ?? null;
+    const order = p && classes.length > ROWS ? likeliest(p) : classes.map((_, k) => k);
+    showRows(list, classes, order.slice(0, ROWS), { p, predicted: trace?.header.predicted, unknown: "–" });
   }
 
   function setLab() {
-    const { classes, shape } = app.lab.dataset;
+    const { classes, shape } = state.lab.dataset;
     const chosen = meant.value;
     meant.replaceChildren(h("option", { value: "" }, "whatever it is taken for"), ...classes.map((name, k) => h("option", { value: k }, name)));
     meant.value = chosen;
@@ -235,25 +222,13 @@ export function mount(element, app) {
     showChances(null);
   }
 
-  app.on("lab", setLab);
-  app.on("trace", (trace) => {
-    if (pixels && app.example?.pixels) showChances(trace);
+  state.on("lab", setLab);
+  state.on("trace", ({ trace, example }) => {
+    if (pixels && example?.pixels) showChances(trace);
   });
-  app.on("view", (view) => {
+  state.on("view", ({ view, example }) => {
     // What is drawn is looked at again when one comes back to it.
-    if (view === "draw" && pixels && !app.example?.pixels) app.select(example(), { view: null });
+    if (view === "draw" && pixels && !example?.pixels) state.select(ours());
   });
   setLab();
-}
-
-function nested(values, shape) {
-  if (shape.length === 1) return values;
-  const size = values.length / shape[0];
-  return Array.from({ length: shape[0] }, (_, i) => nested(values.slice(i * size, (i + 1) * size), shape.slice(1)));
-}
-
-function base64(bytes) {
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
-  return btoa(text);
 }

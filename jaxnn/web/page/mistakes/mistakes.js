@@ -1,34 +1,31 @@
 // Mistakes: what the network takes for what, in a split; and the examples behind each number.
 
-import { choose } from "/static/choice.js";
-import { ServerError } from "/static/client.js";
-import { paintExample } from "/static/colors.js";
-import { h } from "/static/dom.js";
-import { examplesOf } from "/static/examples.js";
-import { integer, percent } from "/static/format.js";
+import { choose, EVERYTHING } from "../choice.js";
+import { Problem } from "../client.js";
+import { paintExample } from "../colors.js";
+import { h } from "../dom.js";
+import { integer, percent } from "../format.js";
 
 const NUMBERED = 24; // with more classes the numbers would be too small to read
 const MOST_CLASSES = 100; // with more, only the most frequent mistakes are listed
 const LISTED = 10;
 const STRIP = 24; // examples shown of a cell
 
-export function mount(element, app) {
-  new Mistakes(element, app);
+export function mountMistakes(element, state) {
+  new Mistakes(element, state);
 }
 
 class Mistakes {
-  constructor(element, app) {
-    this.app = app;
+  constructor(element, state) {
+    this.state = state;
     this.element = element;
-    this.examples = examplesOf(app);
-    this.split = ["test", "validation", "train"].find((name) => app.lab.dataset.splits[name]);
+    this.examples = state.examples;
+    this.split = ["test", "validation", "train"].find((name) => state.lab.dataset.splits[name]);
     this.cell = null; // {class, predicted} whose examples are shown
     element.append(this.#frame());
-    app.on("view", () => this.#look());
-    app.on("status", () => this.#look());
-    app.on("lab", () => this.#look());
-    app.on("predictions", (name) => {
-      if (name === this.split) this.#show();
+    state.on("view status lab", () => this.#look());
+    state.on("predictions", () => {
+      if (this.shown !== this.#version()) this.#show();
     });
   }
 
@@ -44,7 +41,7 @@ class Mistakes {
     this.strip = h("div", { class: "mistakes-strip", "aria-live": "polite" });
     return h("div", { class: "mistakes" },
       h("div", { class: "mistakes-controls" },
-        h("label", { class: "browse-choice" }, h("span", {}, "Split"), this.list),
+        h("label", { class: "labelled" }, h("span", {}, "Split"), this.list),
         this.again, this.accuracy, this.said),
       h("div", { class: "mistakes-body" }, this.matrix, h("div", { class: "mistakes-side" }, this.pairs, this.strip)));
   }
@@ -57,35 +54,35 @@ class Mistakes {
 
   /** Shows what is known, and asks for what is not, unless training would make it old at once. */
   #look() {
-    if (this.app.view !== "mistakes") return;
-    const { examples, split, app } = this;
+    if (this.state.view !== "mistakes") return;
+    const { examples, split, state } = this;
     const known = examples.hasPredictions(split);
     const stale = examples.isStale(split);
-    if (!known || (stale && !app.status?.running)) this.#ask();
+    if (!known || (stale && !state.status?.running)) this.#ask();
     else if (this.shown !== this.#version()) this.#show();
     else this.#say();
   }
 
   #version() {
-    return `${this.split} ${this.examples.version}`;
+    return `${this.split} ${this.examples.named(this.split)[0].version}`;
   }
 
   async #ask() {
     if (this.asking) return;
     this.asking = true;
-    const step = this.app.status?.step;
+    const step = this.state.status?.step;
     this.said.textContent = "The network looks at the examples …";
     try {
       await Promise.all([this.examples.loadTargets(), this.examples.predict(this.split)]);
       this.asking = false;
       this.#show();
     } catch (error) {
-      if (!(error instanceof ServerError)) throw error;
+      if (!(error instanceof Problem)) throw error;
       this.said.textContent = error.message;
     } finally {
       this.asking = false;
     }
-    if (this.app.status?.step !== step) this.#look(); // it has gone on meanwhile
+    if (this.state.status?.step !== step) this.#look(); // it has gone on meanwhile
   }
 
   /** Of which parameters the numbers are. */
@@ -93,7 +90,7 @@ class Mistakes {
     const { step } = this.examples.named(this.split)[0];
     const stale = this.examples.isStale(this.split);
     this.said.textContent = stale
-      ? `predictions of step ${integer(step)}; training is at ${integer(this.app.status.step)}`
+      ? `predictions of step ${integer(step)}; training is at ${integer(this.state.status.step)}`
       : `predictions of step ${integer(step)}`;
     this.said.classList.toggle("warned", stale);
   }
@@ -108,7 +105,7 @@ class Mistakes {
   }
 
   async #show() {
-    if (this.app.view !== "mistakes" || this.asking) return;
+    if (this.state.view !== "mistakes" || this.asking) return;
     await this.examples.loadTargets();
     if (!this.examples.hasPredictions(this.split)) return;
     this.shown = this.#version();
@@ -273,7 +270,7 @@ class Mistakes {
       const canvas = image ? h("canvas", { "aria-hidden": "true" }) : null;
       if (canvas) this.#paint(canvas, i, shape, limits);
       return h("li", {},
-        h("button", { type: "button", class: "bare", "aria-label": `${name} ${index}, ${sureness} sure`, data: { index }, onclick: () => this.app.select({ split: name, index }) },
+        h("button", { type: "button", class: "bare", "aria-label": `${name} ${index}, ${sureness} sure`, data: { index }, onclick: () => this.#select({ split: name, index }) },
           canvas, h("span", { class: "small" }, sureness), h("span", { class: "small quiet" }, integer(index))));
     });
     this.strip.replaceChildren(head, h("ul", {}, items));
@@ -283,13 +280,18 @@ class Mistakes {
     try {
       paintExample(canvas, await this.examples.pixels(i), shape, limits);
     } catch (error) {
-      if (!(error instanceof ServerError)) throw error;
+      if (!(error instanceof Problem)) throw error;
       this.said.textContent = error.message;
     }
   }
 
+  #select(example) {
+    this.state.select(example);
+    this.state.go("network");
+  }
+
   #browse(choice) {
-    this.app.emit("browse", choice);
-    location.hash = "browse";
+    this.state.change({ choice: { ...EVERYTHING, ...choice } });
+    this.state.go("browse");
   }
 }

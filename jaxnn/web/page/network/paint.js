@@ -1,8 +1,8 @@
 // Draws the network view on its canvas: edges below, neurons and feature maps above. Knows nothing
-// of pointers or buttons; everything it draws is in the `view` that network.js keeps.
+// of pointers or buttons; everything it draws is in the `view`: view.js.
 
-import { palette, signed, css, paintSigned } from "/static/colors.js";
-import { pixels } from "/static/columns.js";
+import { palette, signed, css, paintSigned } from "../colors.js";
+import { pixels } from "./columns.js";
 
 const scratch = document.createElement("canvas");
 

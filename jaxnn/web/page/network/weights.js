@@ -1,15 +1,15 @@
 // The first layer's weights as a strip of small images, which move while the network learns: what
 // each of its neurons, or each kernel, looks for.
 
-import { css, limitOf, palette, signed } from "/static/colors.js";
-import { columnsOf, part } from "/static/columns.js";
-import { weightsImage } from "/static/details.js";
-import { h, sharp } from "/static/dom.js";
-import { integer } from "/static/format.js";
+import { css, limitOf, palette, signed } from "../colors.js";
+import { columnsOf, part } from "./columns.js";
+import { weightsImage } from "./details.js";
+import { h, sharp } from "../dom.js";
+import { integer } from "../format.js";
 
 const GAP = 5;
 
-export function mountWeights(element, app, { point, pin }) {
+export function mountWeights(element, state, { point, pin }) {
   let [columns, k, first, fits] = [null, -1, 0, 1];
   const title = h("h2", {}, "First layer’s weights");
   const range = h("span", { class: "quiet small" });
@@ -24,7 +24,7 @@ export function mountWeights(element, app, { point, pin }) {
   element.append(h("div", { class: "weights-head" }, title, buttons[0], range, buttons[1]), canvas);
 
   function setLab() {
-    columns = columnsOf(app.lab);
+    columns = columnsOf(state.lab);
     k = columns.findIndex(({ links }) => links === "dense" || links === "conv");
     first = 0;
     element.hidden = k !== 1 || columns[0].kind !== "image";
@@ -36,7 +36,7 @@ export function mountWeights(element, app, { point, pin }) {
   }
 
   function show() {
-    if (element.hidden || !app.trace || !element.clientWidth) return;
+    if (element.hidden || !state.trace || !element.clientWidth) return;
     const column = columns[k];
     const { tile, pitch } = geometry();
     const width = element.clientWidth - 32;
@@ -49,10 +49,10 @@ export function mountWeights(element, app, { point, pin }) {
     const context = sharp(canvas, width, tile + 6);
     context.clearRect(0, 0, width, tile + 6);
     context.imageSmoothingEnabled = false;
-    const active = part(app.trace, column.leaves.at(-1), "output");
+    const active = part(state.trace, column.leaves.at(-1), "output");
     const limit = column.kind === "units" ? limitOf(active) : 1;
     for (let i = 0; i < count; i++) {
-      const image = weightsImage(app.trace, columns[k - 1], column, first + i);
+      const image = weightsImage(state.trace, columns[k - 1], column, first + i);
       context.drawImage(image, i * pitch, 0, tile, tile);
       context.strokeStyle = palette().faint;
       context.strokeRect(i * pitch + 0.5, 0.5, tile - 1, tile - 1);
@@ -69,10 +69,10 @@ export function mountWeights(element, app, { point, pin }) {
     const i = Math.floor(x / pitch);
     return x - i * pitch <= tile && first + i < columns[k].count && i < fits ? { column: k, unit: first + i } : null;
   }
-  canvas.addEventListener("pointermove", (event) => event.pointerType !== "touch" && app.trace && point(under(event)));
+  canvas.addEventListener("pointermove", (event) => event.pointerType !== "touch" && state.trace && point(under(event)));
   canvas.addEventListener("pointerleave", () => point(null));
-  canvas.addEventListener("click", (event) => app.trace && pin(under(event)));
-  app.on("lab", () => { setLab(); show(); });
+  canvas.addEventListener("click", (event) => state.trace && pin(under(event)));
+  state.on("lab", () => { setLab(); show(); });
   setLab();
   return { show };
 }

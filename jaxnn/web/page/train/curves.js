@@ -1,8 +1,8 @@
 // Curves of loss and accuracy over training: linear, logarithmic, or both axes logarithmic.
 
-import { palette } from "/static/colors.js";
-import { h, sharp } from "/static/dom.js";
-import { number, percent } from "/static/format.js";
+import { palette } from "../colors.js";
+import { h, sharp } from "../dom.js";
+import { number, percent } from "../format.js";
 
 const [LEFT, RIGHT, TOP, BOTTOM] = [40, 8, 8, 18];
 

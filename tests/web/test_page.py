@@ -1,0 +1,71 @@
+"""The page's modules: what may import what, so that they fit into one script, and any client in."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from jaxnn.web.assets import PAGE
+
+MODULES = sorted(path.relative_to(PAGE) for path in PAGE.rglob("*.js"))
+IMPORT = re.compile(r'^import \{[^}]*\} from "(\.\.?/[\w./]+)";$', re.MULTILINE)
+MAIN, PANELS, SERVER = map(Path, ("main.js", "panels.js", "server.js"))
+
+
+@cache
+def text(module: Path) -> str:
+    return (PAGE / module).read_text(encoding="utf-8")
+
+
+def imports(module: Path) -> list[Path]:
+    """What a module imports, each of which there must be."""
+    base = (PAGE / module).parent
+    found = [(base / name).resolve().relative_to(PAGE) for name in IMPORT.findall(text(module))]
+    assert set(found) <= set(MODULES), module
+    return found
+
+
+def code(module: Path) -> str:
+    """A module without what is said about it."""
+    return re.sub(r"^\s*(//|/?\*).*$", "", text(module), flags=re.MULTILINE)
+
+
+def test_modules_can_be_put_into_one_script() -> None:
+    for module in MODULES:
+        words = re.findall(r"\bimport\b", code(module))
+        assert len(IMPORT.findall(code(module))) == len(words), module
+        assert not re.search(r"^(await|export (default|\*|\{))", code(module), re.MULTILINE), module
+        assert len(text(module).splitlines()) <= 500, module
+
+
+def test_no_module_imports_itself() -> None:
+    def below(module: Path, path: tuple[Path, ...]) -> None:
+        assert module not in path, path
+        for other in imports(module):
+            below(other, (*path, module))
+
+    below(MAIN, ())
+
+
+def test_every_module_is_used() -> None:
+    used = {other for module in MODULES for other in imports(module)}
+    assert set(MODULES) - used == {MAIN}
+
+
+def test_nothing_but_the_client_speaks_with_the_outside() -> None:
+    speaking = r"\bfetch\b|WebSocket|XMLHttpRequest|EventSource|\bWorker\b|baseURI|\bapi/|https?:"
+    assert re.search(speaking, code(SERVER))
+    for module in set(MODULES) - {SERVER}:
+        assert not re.search(speaking, code(module)), module
+        assert SERVER not in imports(module) or module == MAIN, module
+
+
+def test_panels_do_not_know_each_other() -> None:
+    for module in MODULES:
+        for other in imports(module):
+            own_folder = other.parent in (Path(), module.parent)
+            assert own_folder or module == PANELS, f"{module} imports {other}"
+
+
+def test_addresses_are_relative() -> None:
+    for name in ("index.html", "style.css"):
+        assert not re.search(r"""(href|src)=["']/|url\(["']?/""", text(Path(name)))
