@@ -91,7 +91,7 @@ def test_it_lists_the_whole_interface() -> None:
 def test_its_pictures_and_files_exist() -> None:
     for path in re.findall(r"\]\((\.github/[^)]+)\)", README):
         assert (ROOT / path).is_file(), path
-    for path in re.findall(r"(?:experiments|configs)/\w+\.(?:py|yaml|md)", README):
+    for path in re.findall(r"(?:experiments|configs|tests)/[\w/]+\.(?:py|yaml|md)", README):
         assert (ROOT / path).is_file(), path
 
 
