@@ -9,15 +9,22 @@ each docstring derives ∂l/∂zₖ, to which the mean adds the factor wₙ / Σ
 
 Values are computed in float32 at least. Options are keyword arguments:
 ``functools.partial(softmax_cross_entropy, label_smoothing=0.1)`` is a loss too. Every loss raises
-ValueError where the shape or type of the targets does not fit the outputs.
+ValueError where the shape or type of targets or weights does not fit the outputs, and where a
+target is out of its range: a class number without an output, say. Inside a compiled program, where
+values are not known, such a target makes the value NaN, unless its weight is 0.
 """
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from jaxnn.arrays import AnyArray
 from jaxnn.layers.activations import logistic
+from jaxnn.layers.layer import Shape
 
 Loss = Callable[[Array, Array, Array | None], tuple[Array, Array]]
 
@@ -48,11 +55,14 @@ def softmax_cross_entropy(
         label_smoothing: ε in [0, 1]; (1 - ε) t + ε / classes takes the place of t.
 
     Raises:
-        ValueError: if ``label_smoothing`` is not in [0, 1], or targets do not fit.
+        ValueError: if ``label_smoothing`` is not in [0, 1], there is a single output, or targets do
+            not fit.
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
-    z, t = _prepare(outputs, targets)
+    _two_or_more("softmax_cross_entropy", outputs)
+    batch = _prepare(outputs, targets, weights)
+    z, t = batch.outputs, batch.targets
     if label_smoothing:
         t = (1 - label_smoothing) * t + label_smoothing / outputs.shape[-1]
     shifted = z - z.max(-1, keepdims=True)
@@ -60,7 +70,7 @@ def softmax_cross_entropy(
     total = exponentials.sum(-1, keepdims=True)
     losses = -jnp.sum(t * (shifted - jnp.log(total)), -1)
     gradients = exponentials / total * t.sum(-1, keepdims=True) - t
-    return _mean(losses, gradients, weights, outputs)
+    return _mean(losses, gradients, batch)
 
 
 def sigmoid_binary_cross_entropy(
@@ -84,9 +94,10 @@ def sigmoid_binary_cross_entropy(
             as one-hot rows; or, where K = 1, 0 and 1 as integers (batch, ...).
         weights: None, or broadcastable to ``outputs.shape[:-1]`` from the left, such as (batch,).
     """
-    z, t = _prepare(outputs, targets)
+    batch = _prepare(outputs, targets, weights, unit=True)
+    z, t = batch.outputs, batch.targets
     losses = jnp.sum(jnp.maximum(z, 0) - t * z + jnp.log1p(jnp.exp(-jnp.abs(z))), -1)
-    return _mean(losses, logistic(z) - t, weights, outputs)
+    return _mean(losses, logistic(z) - t, batch)
 
 
 def mean_squared_error(
@@ -103,9 +114,9 @@ def mean_squared_error(
             one-hot rows; where K = 1, any integers (batch, ...).
         weights: None, or broadcastable to ``outputs.shape[:-1]`` from the left, such as (batch,).
     """
-    y, t = _prepare(outputs, targets)
-    error = y - t
-    return _mean(jnp.mean(error**2, -1), 2 / outputs.shape[-1] * error, weights, outputs)
+    batch = _prepare(outputs, targets, weights)
+    error = batch.outputs - batch.targets
+    return _mean(jnp.mean(error**2, -1), 2 / outputs.shape[-1] * error, batch)
 
 
 def quadratic(outputs: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array]:
@@ -122,9 +133,9 @@ def quadratic(outputs: Array, targets: Array, weights: Array | None = None) -> t
             one-hot rows; where K = 1, any integers (batch, ...).
         weights: None, or broadcastable to ``outputs.shape[:-1]`` from the left, such as (batch,).
     """
-    a, y = _prepare(outputs, targets)
-    error = a - y
-    return _mean(0.5 * jnp.sum(error**2, -1), error, weights, outputs)
+    batch = _prepare(outputs, targets, weights)
+    error = batch.outputs - batch.targets
+    return _mean(0.5 * jnp.sum(error**2, -1), error, batch)
 
 
 def huber(
@@ -151,11 +162,11 @@ def huber(
     """
     if not delta > 0:
         raise ValueError(f"huber: delta must be above 0, got {delta}")
-    y, t = _prepare(outputs, targets)
-    error = y - t
+    batch = _prepare(outputs, targets, weights)
+    error = batch.outputs - batch.targets
     clipped = jnp.clip(error, -delta, delta)
     losses = jnp.mean(clipped * (error - 0.5 * clipped), -1)
-    return _mean(losses, clipped / outputs.shape[-1], weights, outputs)
+    return _mean(losses, clipped / outputs.shape[-1], batch)
 
 
 def hinge(
@@ -180,40 +191,145 @@ def hinge(
     Raises:
         ValueError: if there is a single output, or targets do not fit.
     """
-    classes = outputs.shape[-1]
-    if classes < 2:
-        raise ValueError("hinge needs an output for each of two or more classes, got one output")
-    z, t = _prepare(outputs, targets)
+    classes = _two_or_more("hinge", outputs)
+    batch = _prepare(outputs, targets, weights)
+    z, t = batch.outputs, batch.targets
     violation = (margin + z - jnp.sum(t * z, -1, keepdims=True)) * (1 - t)
     a = jnp.where(violation > 0, 1 / classes, 0).astype(z.dtype)
     losses = jnp.mean(jnp.maximum(violation, 0), -1)
-    return _mean(losses, a - t * a.sum(-1, keepdims=True), weights, outputs)
+    return _mean(losses, a - t * a.sum(-1, keepdims=True), batch)
 
 
-def _prepare(outputs: Array, targets: Array) -> tuple[Array, Array]:
-    """Returns outputs in float32 at least, and targets of the same shape and type."""
+def check_targets(loss: Loss, targets: np.ndarray, out_shape: Shape) -> None:
+    """Checks that a loss can judge outputs by targets, all of a data set's at once.
+
+    Losses that are not of this module are not judged: what targets mean is their affair.
+
+    Args:
+        loss: a loss.
+        targets: (examples, ...).
+        out_shape: the shape of the outputs, without the batch axis.
+
+    Raises:
+        ValueError: if targets do not fit the outputs, or one is out of its range.
+    """
+    loss = getattr(loss, "func", loss)
+    if loss in (softmax_cross_entropy, hinge):
+        _two_or_more(loss.__name__, jax.ShapeDtypeStruct((1, *out_shape), np.float32))
+    elif loss not in (sigmoid_binary_cross_entropy, mean_squared_error, quadratic, huber):
+        return
+    shape = (len(targets), *out_shape)
+    within = _within(targets, shape, unit=loss is sigmoid_binary_cross_entropy)
+    if within is not None and not within.all():
+        raise ValueError(_out_of_range(targets, within, shape[-1]))
+
+
+class _Batch(NamedTuple):
+    """What a loss is computed of.
+
+    Attributes:
+        outputs: in float32 at least.
+        targets: of the same shape and type, one-hot where class numbers were given.
+        weights: (batch, ...), or None.
+        impossible: whether a target that counts is out of its range, a scalar; None if none can be.
+        dtype: of the gradient.
+    """
+
+    outputs: Array
+    targets: Array
+    weights: Array | None
+    impossible: Array | None
+    dtype: jnp.dtype
+
+
+def _prepare(
+    outputs: Array, targets: Array, weights: Array | None, *, unit: bool = False
+) -> _Batch:
     y = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
+    within = _within(targets, outputs.shape, unit=unit)
+    w = None if weights is None else _each_weight(weights.astype(y.dtype), outputs.shape[:-1])
+    impossible = None
+    if within is not None:
+        wrong = ~within if w is None else ~within & (w != 0)
+        impossible = wrong.any()
+        if not isinstance(impossible, jax.core.Tracer) and impossible:
+            raise ValueError(_out_of_range(targets, ~wrong, outputs.shape[-1]))
     if targets.shape == outputs.shape:
-        return y, targets.astype(y.dtype)
-    if targets.shape == outputs.shape[:-1] and jnp.issubdtype(targets.dtype, jnp.integer):
-        if outputs.shape[-1] == 1:  # not a class number, but the number itself
-            return y, targets[..., None].astype(y.dtype)
-        return y, (targets[..., None] == jnp.arange(outputs.shape[-1])).astype(y.dtype)
-    raise ValueError(
-        f"targets of shape {targets.shape} ({targets.dtype}) do not fit outputs of shape "
-        f"{outputs.shape}: expected integers of shape {outputs.shape[:-1]} or numbers of shape "
-        f"{outputs.shape}"
+        t = targets.astype(y.dtype)
+    elif outputs.shape[-1] == 1:  # not a class number, but the number itself
+        t = targets[..., None].astype(y.dtype)
+    else:
+        t = (targets[..., None] == jnp.arange(outputs.shape[-1])).astype(y.dtype)
+    return _Batch(y, t, w, impossible, outputs.dtype)
+
+
+def _within(targets: AnyArray, shape: Shape, *, unit: bool) -> Any:
+    """Returns which targets are in their range, (batch, ...) like them; None where they have none.
+
+    Args:
+        targets: the targets.
+        shape: of the outputs.
+        unit: whether those that are no class numbers have to be in [0, 1].
+
+    Raises:
+        ValueError: if targets do not fit the outputs' shape.
+    """
+    numbers = targets.shape == shape[:-1] and jnp.issubdtype(targets.dtype, jnp.integer)
+    if not numbers and targets.shape != shape:
+        hint = "; give class numbers as integers" if targets.shape == shape[:-1] else ""
+        raise ValueError(
+            f"targets of shape {targets.shape} ({targets.dtype}) do not fit outputs of shape "
+            f"{shape}: expected integers of shape {shape[:-1]} or numbers of shape {shape}{hint}"
+        )
+    if numbers and shape[-1] > 1:
+        return (targets >= 0) & (targets < shape[-1])
+    if not unit:
+        return None
+    within = (targets >= 0) & (targets <= 1)
+    return within if numbers else within.all(-1)
+
+
+def _out_of_range(targets: Array | np.ndarray, within: Array | np.ndarray, outputs: int) -> str:
+    place = np.unravel_index(np.argmin(np.asarray(within)), within.shape)
+    where, target = ", ".join(map(str, place)), np.asarray(targets)[place]
+    if outputs == 1 or target.ndim:
+        return f"target {where} is {target}, but targets of this loss are in [0, 1]"
+    return (
+        f"target {where} is {target}, a class that the network has no output for: there are "
+        f"{outputs}, for the classes 0 to {outputs - 1}"
     )
 
 
-def _mean(
-    losses: Array, gradients: Array, weights: Array | None, outputs: Array
-) -> tuple[Array, Array]:
+def _two_or_more(name: str, outputs: Array | jax.ShapeDtypeStruct) -> int:
+    """Returns the number of outputs, of which one alone would say nothing."""
+    if outputs.shape[-1] < 2:
+        raise ValueError(f"{name} needs an output for each of two or more classes, got one output")
+    return outputs.shape[-1]
+
+
+def _each_weight(weights: Array, shape: Shape) -> Array:
+    """Returns weights of the losses' shape, broadcast from the left."""
+    if weights.ndim > len(shape) or any(
+        size not in (1, axis) for size, axis in zip(weights.shape, shape, strict=False)
+    ):
+        raise ValueError(
+            f"weights of shape {weights.shape} do not fit losses of shape {shape}: expected a "
+            f"weight for each example, {shape[:1]}, or for each loss"
+        )
+    return jnp.broadcast_to(
+        weights.reshape(weights.shape + (1,) * (len(shape) - weights.ndim)), shape
+    )
+
+
+def _mean(losses: Array, gradients: Array, batch: _Batch) -> tuple[Array, Array]:
     """Returns the weighted mean of losses (batch, ...) and, from their gradients, its own."""
-    if weights is None:
-        return losses.mean(), (gradients / losses.size).astype(outputs.dtype)
-    w = weights.astype(losses.dtype).reshape(weights.shape + (1,) * (losses.ndim - weights.ndim))
-    w = jnp.broadcast_to(w, losses.shape)
-    total = w.sum()
-    w = w / jnp.where(total == 0, 1, total)
-    return jnp.sum(w * losses), (w[..., None] * gradients).astype(outputs.dtype)
+    w = batch.weights
+    if w is None:
+        value, gradients = losses.mean(), gradients / losses.size
+    else:
+        total = w.sum()
+        w = w / jnp.where(total == 0, 1, total)
+        value, gradients = jnp.sum(w * losses), w[..., None] * gradients
+    if batch.impossible is not None:
+        value = jnp.where(batch.impossible, jnp.nan, value)
+    return value, gradients.astype(batch.dtype)

@@ -7,6 +7,7 @@ import pytest
 from oracles import assert_close, assert_loss_derivative
 
 from jaxnn.losses import (
+    check_targets,
     hinge,
     huber,
     mean_squared_error,
@@ -28,6 +29,7 @@ LOSSES = {
 }
 DENSE_TARGETS = [name for name in LOSSES if "hinge" not in name]
 CROSS_ENTROPIES = [name for name in LOSSES if "entropy" in name]
+SOFTMAX = [name for name in LOSSES if "softmax" in name]
 
 
 def example(shape):
@@ -46,7 +48,7 @@ def test_derivative_for_class_numbers(name, shape):
 @pytest.mark.parametrize("shape", [(4, 1), (2, 3, 5)])
 def test_derivative_for_any_targets(name, shape):
     if "softmax" in name and shape[-1] == 1:
-        pytest.skip("the softmax of one class is constant")
+        pytest.skip("the softmax of one class is constant: it is refused")
     targets = np.random.default_rng(2).uniform(
         0, 1, shape
     )  # rows that do not sum to one, as soft targets may not
@@ -143,7 +145,7 @@ def test_known_values():
 
 def test_integers_for_a_single_output_are_its_targets():
     outputs, labels = jnp.array([[0.3], [-2.0], [0.7]]), jnp.array([1, 0, 1])
-    for name in DENSE_TARGETS:
+    for name in set(DENSE_TARGETS) - set(SOFTMAX):
         given = LOSSES[name](outputs, labels)
         assert_close(given, LOSSES[name](outputs, labels[:, None].astype(float)), 0)
     # A logit that goes up for label 1, and down for label 0.
@@ -167,5 +169,74 @@ def test_refuses_options_out_of_range():
     for value in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="delta must be above 0"):
             huber(outputs, targets, delta=value)
-    with pytest.raises(ValueError, match="two or more classes"):
-        hinge(outputs[:, :1], targets)
+    for name in ("hinge", *SOFTMAX):
+        with pytest.raises(ValueError, match="two or more classes, got one output"):
+            LOSSES[name](outputs[:, :1], targets)
+
+
+# Targets that the outputs cannot reach
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(
+    ("classes", "labels", "wrong"),
+    [(7, [0, 6, 9], "2 is 9"), (2, [1, 2, 1], "1 is 2"), (5, [0, -1, 3], "1 is -1")],
+)
+def test_a_label_without_an_output_is_refused_and_never_costs_nothing(name, classes, labels, wrong):
+    outputs, labels = example((3, classes))[0], np.array(labels)
+    for dtype in (np.int32, np.int8):
+        with pytest.raises(ValueError, match=f"target {wrong}, a class .* there are {classes}"):
+            LOSSES[name](jnp.asarray(outputs), jnp.asarray(labels, dtype))
+    assert np.isnan(jax.jit(LOSSES[name])(outputs, labels)[0])
+    within = np.clip(labels, 0, classes - 1)
+    assert np.isfinite(jax.jit(LOSSES[name])(outputs, within)[0])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_label_that_does_not_count_may_be_any(name):
+    """Positions that a mask leaves out are labelled -1, as is the custom."""
+    outputs, labels = example((2, 3, 4))
+    weights = np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    masked = np.where(weights == 0, -1, labels)
+    for loss in (LOSSES[name], jax.jit(LOSSES[name])):
+        value, d_outputs = loss(jnp.asarray(outputs), jnp.asarray(masked), jnp.asarray(weights))
+        expected = loss(jnp.asarray(outputs), jnp.asarray(labels), jnp.asarray(weights))
+        np.testing.assert_array_equal(value, expected[0])
+        np.testing.assert_array_equal(d_outputs, expected[1])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets"), [((3, 1), [0, 1, 2]), ((2, 2), [[0.5, 1.0], [0.0, 1.5]])]
+)
+def test_yes_or_no_is_between_0_and_1(outputs, targets):
+    with pytest.raises(ValueError, match=r"targets of this loss are in \[0, 1\]"):
+        sigmoid_binary_cross_entropy(jnp.zeros(outputs), jnp.asarray(targets))
+    assert np.isnan(jax.jit(sigmoid_binary_cross_entropy)(jnp.zeros(outputs), np.array(targets))[0])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_labels_that_are_no_integers_are_refused(name):
+    with pytest.raises(ValueError, match="give class numbers as integers"):
+        LOSSES[name](jnp.zeros((3, 5)), jnp.array([0.0, 1.0, 4.0]))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("shape", [(2,), (4,), (3, 1), (3, 4)])
+def test_weights_of_another_length_are_refused(name, shape):
+    for loss in (LOSSES[name], jax.jit(LOSSES[name])):
+        with pytest.raises(ValueError, match=r"weights of shape .* do not fit losses of shape"):
+            loss(jnp.zeros((3, 5)), jnp.zeros(3, int), jnp.ones(shape))
+
+
+def test_a_data_set_s_targets_are_checked_at_once_but_for_losses_of_one_s_own():
+    labels = np.array([0, 1, 9])
+    for name in LOSSES:
+        with pytest.raises(ValueError, match="target 2 is 9, a class"):
+            check_targets(LOSSES[name], labels, (7,))
+        check_targets(LOSSES[name], labels, (10,))
+    check_targets(lambda outputs, targets, weights: (0.0, outputs), labels, (7,))
+    check_targets(quadratic, labels, (1,))
+    with pytest.raises(ValueError, match="two or more"):
+        check_targets(hinge, labels, (1,))
+    with pytest.raises(ValueError, match="do not fit outputs"):
+        check_targets(quadratic, np.eye(7), (10,))

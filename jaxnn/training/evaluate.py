@@ -11,9 +11,9 @@ from jax import Array
 from jaxnn.arrays import Tree
 from jaxnn.data import Split
 from jaxnn.layers import Layer
-from jaxnn.losses import Loss
+from jaxnn.losses import Loss, check_targets
 from jaxnn.training.feed import ahead
-from jaxnn.training.step import is_correct
+from jaxnn.training.step import is_correct, output_shape
 
 
 class Evaluation(NamedTuple):
@@ -39,6 +39,9 @@ def make_evaluate(network: Layer, loss: Loss, batch_size: int = 1000) -> Evaluat
     Every example counts once: the last batch is padded to the size of the others with examples of
     weight 0, so that all run the same program. No more of the split than two batches is in memory
     at once, if it is mapped from a file.
+
+    ``evaluate`` raises ValueError if the split is empty, or the loss cannot judge the network's
+    outputs by its targets.
 
     Args:
         network: any layer, run in inference mode; it is given the examples as they are (see
@@ -72,6 +75,8 @@ def make_evaluate(network: Layer, loss: Loss, batch_size: int = 1000) -> Evaluat
 
         sums = [jax.device_get(evaluate_batch(params, state, *batch)) for batch in ahead(batches())]
         total_loss, correct = np.sum(np.array(sums, np.float64), axis=0)
+        if np.isnan(total_loss):  # inside the program, targets that are not to be had show as this
+            check_targets(loss, split.targets, output_shape(network, params, state, split))
         return Evaluation(float(total_loss / count), float(correct / count), count)
 
     return evaluate

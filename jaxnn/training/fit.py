@@ -12,7 +12,7 @@ from jaxnn.arrays import Tree
 from jaxnn.data import Dataset
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.layers import Layer
-from jaxnn.losses import Loss
+from jaxnn.losses import Loss, check_targets
 from jaxnn.optimizers import Optimizer
 from jaxnn.training.diagnosis import DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, make_evaluate
@@ -24,6 +24,7 @@ from jaxnn.training.step import (
     augmented,
     init_train_state,
     make_chunk,
+    output_shape,
     prepared,
 )
 
@@ -120,7 +121,8 @@ def fit(
         A ``Report`` after each chunk.
 
     Raises:
-        ValueError: if a number is out of its range, or a layer does not fit its input.
+        ValueError: if a number is out of its range, a layer does not fit its input, or the loss
+            cannot judge the outputs by the targets, such as a class without an output.
         DivergedError: if the loss or, at the end, a parameter is not finite.
     """
     for name, number in (("epochs", epochs), ("chunk_steps", chunk_steps)):
@@ -134,6 +136,13 @@ def fit(
     train_state = init_train_state(network, optimizer, dataset.in_shape, seed)
     if start is not None:
         train_state = start
+    for name in ("train", "validation"):
+        split = getattr(dataset, name)
+        shape = output_shape(parts[0], train_state.params, train_state.state, split)
+        try:
+            check_targets(loss, split.targets, shape)
+        except ValueError as error:
+            raise ValueError(f"the {name} split of {dataset.name}: {error}") from error
     step, end = int(train_state.step), epochs * steps
     if step >= end:
         return

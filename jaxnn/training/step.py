@@ -9,7 +9,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxnn.arrays import Tree
-from jaxnn.data import Dataset
+from jaxnn.data import Dataset, Split
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.layers import Layer, before, standardize
 from jaxnn.layers.layer import Shape
@@ -90,6 +90,13 @@ def init_train_state(
         return TrainState(step, params, state, optimizer.init(params), step_key)
 
     return init(jax.random.key(seed))
+
+
+def output_shape(network: Layer, params: Tree, state: Tree, split: Split) -> Shape:
+    """Returns the shape of a network's outputs for a split's examples, without the batch axis."""
+    one = jax.ShapeDtypeStruct((1, *split.inputs.shape[1:]), split.inputs.dtype)
+    outputs, _, _ = jax.eval_shape(network.forward, params, state, one)
+    return tuple(outputs.shape[1:])
 
 
 def make_step(

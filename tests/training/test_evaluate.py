@@ -94,3 +94,18 @@ def test_targets_with_axes_of_their_own_count_by_their_share() -> None:
 def test_an_empty_split_is_an_error() -> None:
     with pytest.raises(ValueError, match="the split is empty"):
         make_evaluate(NETWORK, softmax_cross_entropy)(*some_params(), some_split(0))
+
+
+@pytest.mark.parametrize(("label", "place"), [(4, 1004), (-1, 3)])
+def test_a_label_without_an_output_is_an_error(label: int, place: int) -> None:
+    split = some_split(1010)
+    split.targets[place] = label
+    with pytest.raises(ValueError, match=f"target {place} is {label}, a class .* there are 4"):
+        make_evaluate(NETWORK, softmax_cross_entropy)(*some_params(), split)
+
+
+def test_a_loss_that_is_nan_for_another_reason_is_told() -> None:
+    params, state = jax.tree.map(lambda leaf: leaf * np.nan, some_params())
+    assert np.isnan(
+        make_evaluate(NETWORK, softmax_cross_entropy)(params, state, some_split(5)).loss
+    )

@@ -17,11 +17,13 @@ from jaxnn.optimizers import adam, set_hyperparameters, sgd
 from jaxnn.schedules import cosine
 from jaxnn.training import (
     Change,
+    Examples,
     Report,
     epoch_batches,
     fit,
     init_train_state,
     make_evaluate,
+    make_step,
     prepared,
     steps_per_epoch,
 )
@@ -354,6 +356,52 @@ def test_numbers_out_of_range_are_rejected(changes: dict[str, Any], message: str
     }
     with pytest.raises(ValueError, match=message):
         next(fit(**arguments | changes))
+
+
+def relabelled(split: str, targets: Any) -> Dataset:
+    """Digits with other targets in a split: a function of its own."""
+    dataset = some_digits()
+    part = getattr(dataset, split)
+    return dataset._replace(**{split: part._replace(targets=targets(part.targets))})
+
+
+@pytest.mark.parametrize(
+    ("units", "dataset", "message"),
+    [
+        (
+            7,
+            some_digits(),
+            r"the train split of digits: target \d+ is [789], a class .* are 7",
+        ),
+        (
+            2,
+            relabelled("train", lambda t: t % 2 + 1),
+            r"the train split of digits: target \d+ is 2, a class .* are 2, for the classes 0 to 1",
+        ),
+        (
+            10,
+            relabelled("validation", lambda t: np.where(np.arange(50) == 49, -1, t)),
+            "the validation split of digits: target 49 is -1, a class .* are 10",
+        ),
+        (10, relabelled("train", lambda t: np.eye(10)[t][:, :9]), r"\(330, 9\) .* \(330, 10\)"),
+        (10, relabelled("train", lambda t: t.astype(np.float32)), "class numbers as integers"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_targets_that_the_outputs_cannot_reach_are_rejected(
+    units: int, dataset: Dataset, message: str, stream: bool
+) -> None:
+    parts = (serial(flatten(), dense(units)), softmax_cross_entropy, sgd(0.1), dataset)
+    with pytest.raises(ValueError, match=message):
+        next(fit(*parts, batch_size=32, epochs=1, stream=stream))
+
+
+def test_a_label_without_an_output_makes_the_loss_of_a_step_nan() -> None:
+    network, dataset = serial(flatten(), dense(7)), some_digits()
+    step = jax.jit(make_step(prepared(network, dataset), softmax_cross_entropy, sgd(0.1)))
+    start = init_train_state(network, sgd(0.1), dataset.in_shape, 0)
+    _, totals = step(start, Examples(*dataset.train))
+    assert np.isnan(totals.loss)
 
 
 def test_a_batch_may_be_the_whole_training_split() -> None:
