@@ -43,12 +43,15 @@ class Family(Mapping[str, Callable[..., Any]]):
     accepts_import: bool = False
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
+        """Returns the function of a name."""
         return self.members[name]
 
     def __iter__(self) -> Iterator[str]:
+        """Yields the names."""
         return iter(self.members)
 
     def __len__(self) -> int:
+        """Returns how many there are."""
         return len(self.members)
 
 
@@ -62,7 +65,7 @@ def unknown(kind: str, name: object, allowed: Collection[str]) -> str:
 def _returning(
     kind: Any, *modules: ModuleType, but: Collection[str] = ()
 ) -> dict[str, Callable[..., Any]]:
-    """The public functions of modules that return what their signatures call ``kind``."""
+    """Returns the public functions of modules that return what their signatures call ``kind``."""
     return {
         name: function
         for module in modules

@@ -65,7 +65,7 @@ def console(epochs: int) -> Iterator[Callable[[Report], None]]:
 
 
 def sparkline(values: Sequence[float], width: int = 12) -> str:
-    """A small curve in characters: means of equal parts of the values, lowest ▁ to highest █.
+    """Returns a small curve in characters: means of equal parts of the values, ▁ to █.
 
     The scale is logarithmic where all are positive, as losses are.
     """

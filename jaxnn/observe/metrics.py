@@ -36,8 +36,11 @@ def metrics(path: Path) -> Iterator[Callable[[Report], None]]:
 
 
 def record(report: Report) -> dict[str, Any]:
-    """A report as plain values: validation as ``validation_loss`` and so on, and, where there are
-    any, ``statistics``, an object for each layer, and ``warnings``, a list of sentences."""
+    """Returns a report as plain values.
+
+    Validation is there as ``validation_loss`` and so on, and, where there are any, ``statistics``,
+    an object for each layer, and ``warnings``, a list of sentences.
+    """
     values = report._asdict()
     for key in ("train_state", "validation", "statistics", "warnings"):
         del values[key]
@@ -101,7 +104,7 @@ def _numbers(layer: LayerStatistics) -> dict[str, float]:
 
 
 def to_json(values: Any, indent: int | None = None) -> str:
-    """Plain values as JSON, with null for numbers that JSON does not have: NaN, infinities."""
+    """Returns plain values as JSON, with null for NaN and infinities, which JSON does not have."""
     return json.dumps(_finite(values), indent=indent, allow_nan=False)
 
 

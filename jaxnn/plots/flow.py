@@ -49,8 +49,11 @@ _SMALL: dict[str, Any] = {"fontsize": 7.5, "parse_math": False}
 
 
 class _Series(NamedTuple):
-    """The layers' statistics over time: epochs (reports,), where the run ended, and for each layer,
-    by its label, an array (reports,) for each quantity; NaN for what was not finite."""
+    """The layers' statistics over time.
+
+    These are the epochs (reports,), where the run ended, and for each layer, by its label, an array
+    (reports,) for each quantity; NaN for what was not finite.
+    """
 
     epochs: np.ndarray
     end: float
@@ -227,7 +230,7 @@ def _series(metrics: Sequence[Mapping[str, Any]]) -> _Series:
 def _strips(
     layers: Mapping[str, Mapping[str, np.ndarray]],
 ) -> list[tuple[str, Mapping[str, np.ndarray]]]:
-    """The layers that get a strip: an activation function takes the place of the one before."""
+    """Returns the layers that get a strip: an activation takes the place of the one before."""
     strips: list[tuple[str, Mapping[str, np.ndarray]]] = []
     for name, values in layers.items():
         kind = name.split()[-1]
@@ -262,7 +265,7 @@ def _epochs(axes: Axes, end: float) -> None:
 
 
 def _logarithmic(axes: Axes) -> None:
-    """A logarithmic axis of half a decade at least, so that it has ticks."""
+    """Makes an axis logarithmic, and half a decade long at least, so that it has ticks."""
     values = [float(y) for line in axes.lines for y in _positive(line)[:, 1]] or [1.0]
     low, high = min(values), max(values)
     room = max(1.15, math.sqrt(3 * low / high))
@@ -281,7 +284,7 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def _positive(line: Line2D) -> np.ndarray:
-    """The points of a line that a logarithmic axis shows, (n, 2)."""
+    """Returns the points of a line that a logarithmic axis shows, (n, 2)."""
     points = np.asarray(line.get_xydata())
     return points[np.isfinite(points[:, 1]) & (points[:, 1] > 0)]
 

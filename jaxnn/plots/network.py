@@ -77,7 +77,7 @@ class Column(NamedTuple):
 
 
 def columns(network: Layer, params: Tree, trace: Trace, example: int = 0) -> list[Column]:
-    """What ``network_drawing`` draws: the inputs, and a column for each layer with weights.
+    """Returns what ``network_drawing`` draws: the inputs, and a column for each layer with weights.
 
     What follows one (an activation function, normalization, pooling) belongs to its column, whose
     values are those after it. Only dense layers have edges.
@@ -109,7 +109,7 @@ def columns(network: Layer, params: Tree, trace: Trace, example: int = 0) -> lis
 
 
 def joins(layer: Layer, params: Tree) -> bool:
-    """Whether a layer belongs to the one before it, having neither weights nor layers in it."""
+    """Returns whether a layer belongs to the one before it: it has neither weights nor layers."""
     return not layer.layers and all(leaf.ndim < 2 for leaf in jax.tree.leaves(params))
 
 
@@ -198,8 +198,11 @@ def network_drawing(
 
 
 class _Place(NamedTuple):
-    """Where a column stands: each neuron's centre (units, 2), NaN where it is not drawn; the
-    neurons' diameter; the x of the column's two ends, and its height; which feature maps it has."""
+    """Where a column stands.
+
+    Each neuron's centre (units, 2), NaN where it is not drawn; the neurons' diameter; the x of the
+    column's two ends, and its height; which feature maps it has.
+    """
 
     points: np.ndarray
     diameter: float
@@ -255,7 +258,7 @@ def _place_maps(values: np.ndarray, x: float) -> _Place:
 
 
 def _notes(column: Column, place: _Place) -> list[str]:
-    """The lines under a column."""
+    """Returns the lines under a column."""
     lines = column.name.split(", ")
     if place.maps is not None:
         height, width, channels = column.values.shape

@@ -55,7 +55,7 @@ def reliability_diagram(calibration: Calibration, *, heading: str = "") -> Figur
 
 
 def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 95 % interval of a probability, from the share of so many trials that succeeded.
+    """Returns the 95 % interval of a probability, from the share of so many trials that succeeded.
 
     Source: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
     """

@@ -33,7 +33,7 @@ _POINT: dict[str, Any] = {"s": 9, "linewidth": 0, "alpha": 0.65}
 
 
 def representations(network: Layer, params: Tree, trace: Trace) -> dict[str, Array]:
-    """What a network in inference mode makes of its inputs, layer by layer.
+    """Returns what a network in inference mode makes of its inputs, layer by layer.
 
     A layer without weights, such as an activation function, belongs to the one before it.
 

@@ -71,7 +71,7 @@ def sheet(
 
 
 def columns_for(shape: tuple[int, ...], proportion: float = 2.0) -> int:
-    """How many images to put in a row, so that the sheet is wide and its last row is full.
+    """Returns how many images to put in a row: the sheet is wide, and its last row full.
 
     Args:
         shape: (images, height, width, ...).

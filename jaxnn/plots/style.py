@@ -38,7 +38,7 @@ _DOTS_PER_INCH = 200
 
 
 def signed_scale(values: np.ndarray, covered: float = 1.0) -> Normalize:
-    """The scale that gives zero the background, and the largest magnitude full colour.
+    """Returns the scale that gives zero the background, and the largest magnitude full colour.
 
     Args:
         values: any shape, of any sign; what is not finite does not count.
@@ -52,7 +52,7 @@ def signed_scale(values: np.ndarray, covered: float = 1.0) -> Normalize:
 
 
 def figure(width: float = WIDTH, height: float = 3.0) -> Figure:
-    """An empty figure of a size in inches, which no global state knows of."""
+    """Returns an empty figure of a size in inches, which no global state knows of."""
     empty = Figure((width, height), facecolor=BACKGROUND, layout="constrained")
     FigureCanvasAgg(empty)
     return empty
@@ -91,13 +91,13 @@ def title(axes: Axes, text: str) -> None:
 
 
 def round_parts(low: float, high: float) -> tuple[float, ...]:
-    """Which parts of each decade to show between two positive numbers: fewer for more decades."""
+    """Returns the parts of each decade to show between two numbers: fewer for more decades."""
     decades = math.log10(high / low)
     return (1, 1.5, 2, 3, 5, 7) if decades < 1.2 else (1, 2, 5) if decades < 3 else (1,)
 
 
 def spaced(count: int, most: int) -> list[int]:
-    """Which of so many to show: all, or evenly spaced ones, the first and the last among them."""
+    """Returns which of so many to show: all, or some, the first and the last, evenly spaced."""
     return sorted({round(i) for i in np.linspace(0, count - 1, min(count, most))})
 
 

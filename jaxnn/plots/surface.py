@@ -82,7 +82,7 @@ def loss_map(plane: Plane, *, heading: str = "") -> Figure:
 
 
 def _ends(losses: np.ma.MaskedArray) -> tuple[float, float]:
-    """The scale's ends: different, finite, whatever the losses are."""
+    """Returns the scale's ends: different, finite, whatever the losses are."""
     if not losses.count():
         return 0.0, 1.0
     low, high = float(losses.min()), float(losses.max())
@@ -90,7 +90,7 @@ def _ends(losses: np.ma.MaskedArray) -> tuple[float, float]:
 
 
 def _levels(losses: np.ma.MaskedArray, positive: bool) -> list[float]:
-    """Round losses to draw contours at, at equal ratios if there are enough of these between."""
+    """Returns round losses to draw contours at: at equal ratios, if enough lie between."""
     if not losses.count():
         return []
     low, high = float(losses.min()), float(losses.max())

@@ -35,8 +35,10 @@ class Record(NamedTuple):
     problem: str
 
     def result(self, *keys: str) -> float:
-        """A number under the first of the keys that has one, in the summary, or else the last
-        report that has it; NaN if there is none."""
+        """Returns the number under the first of the keys that has one; NaN if there is none.
+
+        It is that of the summary, or else of the last report that has it.
+        """
         for values in (self.summary or {}, *reversed(self.metrics)):
             for key in keys:
                 if isinstance(values.get(key), int | float):
@@ -80,7 +82,7 @@ def read_record(path: str | Path) -> Record:
 
 
 def list_runs(folder: str | Path = "runs") -> list[Record]:
-    """The runs right below a folder, the oldest first; those without a config before."""
+    """Returns the runs right below a folder, the oldest first; those without a config before."""
     try:
         paths = [path for path in Path(folder).iterdir() if path.is_dir()]
     except OSError:
@@ -121,7 +123,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Mean and standard deviation of those values that are finite."""
+    """Returns mean and standard deviation of those values that are finite."""
     finite = [value for value in values if math.isfinite(value)]
     return Spread(
         float(np.mean(finite)) if finite else math.nan,

@@ -23,7 +23,7 @@ CONFIG, METRICS, CHECKPOINTS, MODEL, SUMMARY = (
 
 
 def new_run_path(config: Config) -> Path:
-    """``runs/<config>-<timestamp>``, with a number behind it if that is taken."""
+    """Returns ``runs/<config>-<timestamp>``, with a number behind it if that is taken."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     path = Path("runs") / f"{config.name}-{stamp}"
     number = 2
@@ -34,7 +34,11 @@ def new_run_path(config: Config) -> Path:
 
 
 def check_free(path: Path) -> None:
-    """Raises RunError unless a run directory can be made at the path."""
+    """Checks that a run directory can be made at a path.
+
+    Raises:
+        RunError: if something is there, or nothing can be.
+    """
     try:
         taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
     except OSError as error:
@@ -47,7 +51,7 @@ def check_free(path: Path) -> None:
 
 
 def git_commit() -> str | None:
-    """The commit of the package's checkout, "-dirty" if it has changes; None outside one."""
+    """Returns the commit of the package's checkout, "-dirty" behind it if changed, or None."""
     package = Path(__file__).resolve().parents[1]
 
     def git(*arguments: str) -> str:

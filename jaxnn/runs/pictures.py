@@ -233,7 +233,7 @@ def _surface(run: Run) -> Picture:
 
 
 def _sample(split: Split, most: int) -> Split:
-    """Some of a split's examples, always the same."""
+    """Returns some of a split's examples, always the same."""
     count = len(split.targets)
     rows = np.sort(np.random.default_rng(0).permutation(count)[:most])
     return Split(split.inputs[rows], split.targets[rows])

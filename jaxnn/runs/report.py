@@ -44,7 +44,7 @@ def report_page(run: Run, pictures: Sequence[tuple[Picture, bytes]]) -> str:
 
 
 def _tiles(run: Run) -> str:
-    """The few figures to read first."""
+    """Returns the few figures to read first."""
     summary = run.summary
     split = next((s for s in ("test", "validation") if f"{s}_accuracy" in summary), "train")
     figures = [
@@ -89,7 +89,7 @@ def _results(run: Run) -> str:
 
 
 def _course(summary: Mapping[str, Any]) -> str:
-    """How long training took, and when it was best."""
+    """Says how long training took, and when it was best."""
     text = (
         f"{_number(summary.get('steps'), ',')} steps took "
         f"{_seconds(summary.get('train_seconds'))}, and compilation "

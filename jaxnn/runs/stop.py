@@ -17,6 +17,7 @@ class StoppedError(JaxnnError):
     """
 
     def __init__(self, message: str, number: int) -> None:
+        """Makes the error of a signal's number."""
         super().__init__(message)
         self.signal = number
 

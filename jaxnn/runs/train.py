@@ -300,7 +300,7 @@ def finish(path: Path, experiment: Experiment, final: TrainState, info: dict[str
 def fit_experiment(
     experiment: Experiment, start: TrainState
 ) -> Generator[Report, Change | None, None]:
-    """What ``fit`` yields for an experiment, from a state on; it can be sent the same."""
+    """Yields what ``fit`` does for an experiment, from a state on; it can be sent the same."""
     config, dataset, network, loss, optimizer = experiment
     return fit(
         network,
@@ -319,7 +319,7 @@ def fit_experiment(
 
 
 def initial_state(experiment: Experiment) -> TrainState:
-    """An experiment's state before the first step."""
+    """Returns an experiment's state before the first step."""
     config, dataset, network, _, optimizer = experiment
     return init_train_state(network, optimizer, dataset.in_shape, config.seed)
 
@@ -331,7 +331,7 @@ def _total_steps(experiment: Experiment) -> int:
 
 
 def _best(best: dict[str, Any] | None, report: Report) -> dict[str, Any] | None:
-    """The best epoch on validation so far: by accuracy, among equals by loss."""
+    """Returns the best epoch on validation so far: by accuracy, among equals by loss."""
     validation = report.validation
     if validation is None:
         return best
