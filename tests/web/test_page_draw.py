@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lab_pages import DIGITS, needs_mnist, pixels, until
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from jaxnn.data import digits, prepare
 
@@ -128,6 +128,22 @@ def test_eraser_undo_clear(lab: Lab, visit: Visit) -> None:
     until(page, lambda: np.isnan(chances(page)).all())
     panel.get_by_role("button", name="Undo").click()
     assert ink() == full
+
+
+def test_what_is_cleared_does_not_come_back(lab: Lab, visit: Visit) -> None:
+    """An answer that is under way when the sheet is cleared is dropped."""
+    page = visit(lab(DIGITS), "draw")
+    held: list[Route] = []
+    page.route("**/api/prepare", lambda route: held.append(route))
+    draw(page, [[(140, 40), (140, 200)]])
+    until(page, lambda: held)
+    page.locator("#panel-draw").get_by_role("button", name="Clear").click()
+    with page.expect_response("**/api/prepare"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    assert np.isnan(chances(page)).all()
+    assert page.locator(".prepared").get_attribute("data-value") is None
+    assert page.evaluate("jaxnn.example.pixels === undefined")
 
 
 def test_keyboard_draws(lab: Lab, visit: Visit) -> None:

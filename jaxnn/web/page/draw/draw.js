@@ -42,6 +42,7 @@ export function mountDraw(element, state) {
   const context = sheet.getContext("2d", { willReadFrequently: true });
   let [past, last, byKeys] = [[], null, null];
   let [changed, working] = [false, false];
+  let cleared = 0; // how often: what was asked before is of no interest after
   let pixels = null;
   blank();
 
@@ -178,15 +179,18 @@ export function mountDraw(element, state) {
     const { data } = context.getImageData(0, 0, SIDE, SIDE);
     const ink = new Uint8Array(SIDE * SIDE);
     for (let i = 0; i < ink.length; i++) ink[i] = data[4 * i];
+    const before = cleared;
     try {
-      pixels = await state.client.prepare({ width: SIDE, height: SIDE, ink });
+      const answer = await state.client.prepare({ width: SIDE, height: SIDE, ink });
+      if (cleared > before) return;
+      pixels = answer;
       problem.textContent = "";
       paintExample(prepared, pixels.data, state.lab.dataset.shape, state.lab.dataset.limits);
       prepared.dataset.value = Array.from(pixels.data).join(" ");
       await state.select(ours());
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      problem.textContent = error.message;
+      if (cleared === before) problem.textContent = error.message;
     }
   }
 
@@ -196,7 +200,9 @@ export function mountDraw(element, state) {
   });
 
   function forget() {
+    cleared++;
     pixels = null;
+    problem.textContent = "";
     prepared.width = prepared.height = 1;
     delete prepared.dataset.value;
     showChances(null);
