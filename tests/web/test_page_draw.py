@@ -178,6 +178,9 @@ def test_touch_draws(lab: Lab, visit: Visit) -> None:
     settled(page)
     assert page.evaluate("window.scrollY") < 200  # the page did not scroll along
     assert max(chances(page)) > 0
+    mark = page.locator(".drawn").bounding_box()
+    assert mark
+    assert mark["x"] + mark["width"] <= 380
 
 
 def test_ten_digits_are_taken_for_what_they_are(lab: Lab, visit: Visit) -> None:
