@@ -253,7 +253,7 @@ def mixup(alpha: float = 1.0, *, classes: Annotated[int | None, ClassCount] = No
 
 
 def _image_shape(name: str, images: Array) -> tuple[int, int, int]:
-    """(height, width, channels)"""
+    """Returns (height, width, channels) of images; raises ValueError for other examples."""
     if images.ndim != 4:
         raise ValueError(
             f"{name} is for images (height, width, channels), not for examples of shape "

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from jaxnn.data.centring import Centring
 
 Normalize = Literal["standard", "unit", "none"]
-"""How a loader chooses `Dataset.mean` and `Dataset.deviation`; see `normalization`."""
+"""How a loader chooses ``Dataset.mean`` and ``Dataset.deviation``; see ``normalization``."""
 
 Prepare = Callable[[np.ndarray], np.ndarray]
-"""How an image, as `read_image` returns it, becomes an example; a DataError if it cannot."""
+"""How an image, as ``read_image`` returns it, becomes an example; a DataError if it cannot."""
 
 _BLOCK = 1 << 20
 
@@ -22,7 +22,7 @@ _BLOCK = 1 << 20
 class Split(NamedTuple):
     """Examples and their classes.
 
-    `len(split)` is that of the pair, 2; the number of examples is `len(split.targets)`.
+    ``len(split)`` is that of the pair, 2; the number of examples is ``len(split.targets)``.
     """
 
     inputs: np.ndarray
@@ -37,25 +37,25 @@ class Split(NamedTuple):
 class Dataset(NamedTuple):
     """Training, validation and test examples of one classification task.
 
-    Inputs stay as small as they are stored; a network is given `(inputs - mean) / deviation`,
-    which `standardize` computes wherever the batch happens to live.
+    Inputs stay as small as they are stored; a network is given ``(inputs - mean) / deviation``,
+    which ``standardize`` computes wherever the batch happens to live.
     """
 
     name: str
     train: Split
     validation: Split
-    """For choosing hyper-parameters; may be empty. Disjoint from `train` and `test`."""
+    """For choosing hyper-parameters; may be empty. Disjoint from ``train`` and ``test``."""
     test: Split
     classes: tuple[str, ...]
-    """The name of each class: target `k` means `classes[k]`."""
+    """The name of each class: target ``k`` means ``classes[k]``."""
     mean: np.ndarray
     """float32, in the units of the inputs, broadcastable to one example: () or (channels,)."""
     deviation: np.ndarray
-    """Like `mean`; never 0."""
+    """Like ``mean``; never 0."""
     prepare: Prepare | None = None
-    """How an image of any size becomes an example, if in a way of its own; see `prepare`."""
+    """How an image of any size becomes an example, if in a way of its own; see ``prepare``."""
     centring: "Centring | None" = None
-    """How numbers of the source become the inputs, if not as they are; see `Centring`."""
+    """How numbers of the source become the inputs, if not as they are; see ``Centring``."""
     features: tuple[str, ...] = ()
     """The name of each column of a table; () where they have none."""
 
@@ -65,14 +65,15 @@ class Dataset(NamedTuple):
         return self.train.inputs.shape[1:]
 
     def values(self, inputs: np.ndarray) -> np.ndarray:
-        """Return inputs as they are in the source: float64 if they are stored centred."""
+        """Returns inputs as they are in the source: float64 if they are stored centred."""
         return inputs if self.centring is None else self.centring.restore(inputs)
 
 
 def standardize(inputs: AnyArray, dataset: Dataset, dtype: Any = np.float32) -> AnyArray:
-    """Return `(inputs - dataset.mean) / dataset.deviation`, what a network is given.
+    """Returns ``(inputs - dataset.mean) / dataset.deviation``, what a network is given.
 
-    Works on NumPy arrays and, inside `jax.jit` too, on JAX arrays; the result is of the same kind.
+    Works on NumPy arrays and, inside ``jax.jit`` too, on JAX arrays; the result is of the same
+    kind.
 
     Args:
         inputs: (..., *dataset.in_shape), of any numeric dtype.
@@ -84,7 +85,7 @@ def standardize(inputs: AnyArray, dataset: Dataset, dtype: Any = np.float32) -> 
 
 
 def hold_out(split: Split, validation: int) -> tuple[Split, Split]:
-    """Cut the last `validation` examples off a training split; nothing is copied or shuffled.
+    """Cuts the last ``validation`` examples off a training split; nothing is copied or shuffled.
 
     Args:
         split: the examples to divide, in an order where the end is as good as any other part.
@@ -94,7 +95,7 @@ def hold_out(split: Split, validation: int) -> tuple[Split, Split]:
         The remaining training split and the validation split.
 
     Raises:
-        ValueError: `validation` is negative, or leaves no example to train on.
+        ValueError: ``validation`` is negative, or leaves no example to train on.
     """
     examples = len(split.targets)
     if not 0 <= validation < examples:
@@ -112,20 +113,20 @@ def hold_out(split: Split, validation: int) -> tuple[Split, Split]:
 def normalization(
     inputs: np.ndarray, normalize: Normalize, *, largest: int = 255
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Choose `Dataset.mean` and `Dataset.deviation` from training examples.
+    """Chooses ``Dataset.mean`` and ``Dataset.deviation`` from training examples.
 
     Args:
         inputs: (examples, ..., channels), the training split and nothing else: images, or a table,
             whose columns are then the channels.
-        normalize: "standard": mean 0 and deviation 1 over all values of `inputs`, for each channel
-            where there are several; "unit": from 0..largest to 0..1; "none": as stored.
+        normalize: "standard": mean 0 and deviation 1 over all values of ``inputs``, for each
+            channel where there are several; "unit": from 0..largest to 0..1; "none": as stored.
         largest: the largest value that the source's pixels can have.
 
     Returns:
         Mean and deviation, float32: (channels,) for "standard" with several channels, else ().
 
     Raises:
-        ValueError: `normalize` is none of the three, or "unit" for inputs that are not uint8.
+        ValueError: ``normalize`` is none of the three, or "unit" for inputs that are not uint8.
     """
     if normalize == "standard":
         channels = [_moments(inputs[..., c]) for c in range(inputs.shape[-1])]
@@ -143,7 +144,7 @@ def normalization(
 
 
 def _moments(values: np.ndarray) -> tuple[float, float]:
-    """Return mean and standard deviation; exactly 0 where all values are equal."""
+    """Returns mean and standard deviation; exactly 0 where all values are equal."""
     if values.dtype != np.uint8:
         if (values == values.flat[0]).all():
             return float(values.flat[0]), 0.0

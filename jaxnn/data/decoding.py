@@ -70,7 +70,7 @@ class Source(NamedTuple):
 
 @contextmanager
 def open_source(path: Path) -> Iterator[Source]:
-    """Open a folder or a .zip; nothing of an archive is written anywhere.
+    """Opens a folder or a .zip; nothing of an archive is written anywhere.
 
     Raises:
         DataError: it is neither, cannot be read, or has a member that leaves the folder.
@@ -94,7 +94,7 @@ def open_source(path: Path) -> Iterator[Source]:
 
 
 def _walk(path: Path) -> Iterator[tuple[str, str]]:
-    """List a folder's contents; links to folders count, unless they lead back to where they lie."""
+    """Lists a folder's contents; links to folders count, unless they lead back to themselves."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -112,7 +112,7 @@ def _walk(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> Source:
-    """List an archive's contents."""
+    """Lists an archive's contents."""
     modified = path.stat().st_mtime_ns
     # Some programs write backslashes; and a drive means something on some systems only.
     members = {member.filename.replace("\\", "/"): member for member in archive.infolist()}
@@ -141,7 +141,7 @@ def _members(path: Path, archive: zipfile.ZipFile) -> Source:
 
 
 def decode(source: Source, names: Sequence[str], shape: Shape) -> tuple[Mapped, Unreadable]:
-    """Return the examples that files become, which are decoded if they are not in the cache.
+    """Returns the examples that files become, which are decoded if they are not in the cache.
 
     Args:
         source: a folder or an archive.
@@ -181,10 +181,10 @@ def decode(source: Source, names: Sequence[str], shape: Shape) -> tuple[Mapped, 
 
 
 def select(images: Mapped, rows: np.ndarray) -> Mapped:
-    """Return `images[rows]`, mapped from a file of the cache too, which is written if need be.
+    """Returns ``images[rows]``, mapped from a file of the cache too, which is written if need be.
 
     Args:
-        images: (examples, height, width, channels) uint8, all that `decode` has returned.
+        images: (examples, height, width, channels) uint8, all that ``decode`` has returned.
         rows: (selected,) integers.
 
     Raises:
@@ -208,7 +208,7 @@ def select(images: Mapped, rows: np.ndarray) -> Mapped:
 def _decoded(
     source: Source, names: Sequence[str], shape: Shape, unreadable: Unreadable
 ) -> Iterator[np.ndarray]:
-    """Decode files, in order; those that cannot be are noted in `unreadable`."""
+    """Decodes files, in order; those that cannot be are noted in ``unreadable``."""
 
     def example(name: str) -> np.ndarray | str:
         try:
@@ -243,7 +243,7 @@ def _listed(unreadable: Unreadable) -> str:
 
 
 def _cached(source: Source, names: Sequence[str], shape: Shape) -> Path:
-    """Return the path of the file for what files become, named after all that it follows from."""
+    """Returns the path of the file for what files become, named after all that it follows from."""
     digest = hashlib.sha256(f"{_WAY} {shape}".encode())
     for name in names:
         digest.update(f"\n{name}\n{source.files[name]}".encode(errors="surrogateescape"))
@@ -255,7 +255,7 @@ def _folder() -> Path:
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Mapped | None:
-    """Map an array of the cache into memory; None if it is not there, or not whole."""
+    """Maps an array of the cache into memory; None if it is not there, or not whole."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError):
@@ -265,7 +265,7 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Mapped | None:
 
 
 def _read_notes(path: Path, names: Sequence[str]) -> Unreadable | None:
-    """Read which files could not be decoded; None if that is not known."""
+    """Reads which files could not be decoded; None if that is not known."""
     try:
         notes = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -275,7 +275,7 @@ def _read_notes(path: Path, names: Sequence[str]) -> Unreadable | None:
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Write the header of a .npy file, of the same length however many examples there are."""
+    """Writes the header of a .npy file, of the same length however many examples there are."""
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
 

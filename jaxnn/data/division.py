@@ -10,15 +10,15 @@ from jaxnn.data.dataset import Split
 def divide(
     examples: Split, *, validation: float | int, test: float | int
 ) -> tuple[Split, Split, Split]:
-    """Divide examples into three splits, the same on every machine and in every version.
+    """Divides examples into three splits, the same on every machine and in every version.
 
-    The order is that of `spread`; the last `test` examples of it are for test, the `validation`
-    before them for validation, all others for training.
+    The order is that of ``spread``; the last ``test`` examples of it are for test, the
+    ``validation`` before them for validation, all others for training.
 
     Args:
         examples: the examples; nothing of them but targets and order matters.
         validation: how many to hold out: a number of examples, or a fraction of all below 1.
-        test: like `validation`.
+        test: like ``validation``.
 
     Returns:
         Training, validation and test split; copies.
@@ -38,9 +38,9 @@ def divide(
 
 
 def cuts(total: int, *, validation: float | int, test: float | int) -> list[int]:
-    """Say where an order of examples is cut: after those for training, and for validation.
+    """Says where an order of examples is cut: after those for training, and for validation.
 
-    Arguments and errors are those of `divide`.
+    Arguments and errors are those of ``divide``.
     """
     held_out = _count("validation", validation, total)
     tested = _count("test", test, total)
@@ -53,7 +53,7 @@ def cuts(total: int, *, validation: float | int, test: float | int) -> list[int]
 
 
 def spread(targets: np.ndarray) -> np.ndarray:
-    """Order examples so that every part of the order holds each class in proportion.
+    """Orders examples so that every part of the order holds each class in proportion.
 
     The k-th of the n examples of a class comes at place (k + 1/2) / n. Within a class, and where
     places are equal, the order is that of the SHA-256 of the example's number, counted from 0 and

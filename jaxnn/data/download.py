@@ -21,13 +21,13 @@ _BLOCK = 1 << 20
 
 
 def data_folder() -> Path:
-    """Return the folder of all data: `$JAXNN_DATA`, else the platform's cache folder for jaxnn."""
+    """Returns the folder of all data: ``$JAXNN_DATA``, else jaxnn's cache folder."""
     chosen = os.environ.get("JAXNN_DATA")
     return Path(chosen).expanduser() if chosen else cache_folder()
 
 
 def cache_folder() -> Path:
-    """Return the platform's cache folder for jaxnn: of what can be made again at any time."""
+    """Returns the platform's cache folder for jaxnn: of what can be made again at any time."""
     return platformdirs.user_cache_path("jaxnn")
 
 
@@ -40,7 +40,7 @@ def fetch(
     as_published: bool = False,
     timeout: float = 20.0,
 ) -> Path:
-    """Return the path of a verified data file, which is downloaded if it is not there.
+    """Returns the path of a verified data file, which is downloaded if it is not there.
 
     A file that is there, plain or gzip, is verified and used; if it is not the right one it is left
     alone, for its owner to delete. A download goes into a temporary file in the same folder, and is
@@ -48,16 +48,17 @@ def fetch(
     fetch at once, nobody ever sees a half-written file under the final name.
 
     Args:
-        path: where the uncompressed file is expected; a compressed one has `.gz` added to its name.
+        path: where the uncompressed file is expected; a compressed one has ``.gz`` added to its
+            name.
         length: bytes of the uncompressed file.
         sha256: hexadecimal SHA-256 of the uncompressed file.
         urls: where the file can be had, plain or gzip, in the order to try.
-        as_published: whether `path`, `length` and `sha256` are those of the file as it is
+        as_published: whether ``path``, ``length`` and ``sha256`` are those of the file as it is
             published, compressed or not; then no other form of it is accepted.
         timeout: seconds that a server may take to connect, or be silent, before the next is tried.
 
     Returns:
-        `path`, or `path` with `.gz` added.
+        ``path``, or ``path`` with ``.gz`` added.
 
     Raises:
         DataError: the file that is there is not the right one, no mirror could deliver it, or the
@@ -101,7 +102,7 @@ def fetch(
 
 
 def _fault(path: Path, length: int, sha256: str, as_published: bool) -> str | None:
-    """Say what is wrong with a file; None if it is the right one."""
+    """Says what is wrong with a file; None if it is the right one."""
     digest, size = hashlib.sha256(), 0
     form = "" if as_published else " uncompressed"
     try:
@@ -124,7 +125,7 @@ def _fault(path: Path, length: int, sha256: str, as_published: bool) -> str | No
 
 
 def _download(url: str, file: BinaryIO, limit: int, timeout: float) -> str | None:
-    """Write what a server sends to a file; say what went wrong, if it did."""
+    """Writes what a server sends to a file; says what went wrong, if it did."""
     import httpx  # here, because who has the files never needs it
 
     # The bytes are wanted as they are stored: no encoding on the way, and none undone (iter_raw).

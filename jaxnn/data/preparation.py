@@ -33,7 +33,7 @@ _SPECK = 0.05
 
 
 def read_image(source: str | Path | BinaryIO, *, longest: int = 512) -> np.ndarray:
-    """Read an image file, upright and not larger than needed.
+    """Reads an image file, upright and not larger than needed.
 
     Args:
         source: a file (BMP, GIF, JPEG, PNG, PPM, TIFF or WebP), or a stream of its bytes.
@@ -92,13 +92,13 @@ def _pixels(image: Image.Image, longest: int) -> np.ndarray:
 
 
 def prepare(image: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    """Turn an image into what a network that was trained on a data set can be given.
+    """Turns an image into what a network that was trained on a data set can be given.
 
-    By `dataset.prepare` where the data set has a way of its own. Else transparent parts become
+    By ``dataset.prepare`` where the data set has a way of its own. Else transparent parts become
     white, and the middle of the image, of the examples' proportions, is resized.
 
     Args:
-        image: as `read_image` returns it, (height, width, 1 to 4) uint8.
+        image: as ``read_image`` returns it, (height, width, 1 to 4) uint8.
         dataset: a data set of images.
 
     Returns:
@@ -119,12 +119,12 @@ def prepare(image: np.ndarray, dataset: "Dataset") -> np.ndarray:
 
 
 def crop_and_resize(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Cut the middle out of an image, as much of it as has the proportions asked for; resize it.
+    """Cuts the middle out of an image, as much of it as has the proportions asked for; resizes it.
 
     Transparent parts become white. Where the image becomes smaller, it is anti-aliased.
 
     Args:
-        image: (height, width, 1 to 4) uint8; see `read_image`.
+        image: (height, width, 1 to 4) uint8; see ``read_image``.
         shape: (height, width, channels) of the result, with 1 channel (grey) or 3 (red, green,
             blue).
 
@@ -148,14 +148,14 @@ def crop_and_resize(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def as_mnist(image: np.ndarray) -> np.ndarray:
-    """Prepare a handwritten digit as the authors of MNIST prepared theirs.
+    """Prepares a handwritten digit as the authors of MNIST prepared theirs.
 
-    The ink (see `find_ink`) is scaled to fit into 20x20 pixels, its proportions kept, anti-aliased,
-    and placed in 28x28 so that its centre of mass lies in the pixel 14 from the top and 14 from the
-    left. An image of MNIST stays as it is, but for rounding and specks.
+    The ink (see ``find_ink``) is scaled to fit into 20x20 pixels, its proportions kept,
+    anti-aliased, and placed in 28x28 so that its centre of mass lies in the pixel 14 from the top
+    and 14 from the left. An image of MNIST stays as it is, but for rounding and specks.
 
     Args:
-        image: (height, width, 1 to 4) uint8; see `read_image`.
+        image: (height, width, 1 to 4) uint8; see ``read_image``.
 
     Returns:
         (28, 28, 1) uint8, 0 (background) to 255 (ink).
@@ -177,13 +177,13 @@ def as_mnist(image: np.ndarray) -> np.ndarray:
 
 
 def as_emnist(image: np.ndarray) -> np.ndarray:
-    """Prepare a handwritten character as the authors of EMNIST prepared theirs.
+    """Prepares a handwritten character as the authors of EMNIST prepared theirs.
 
-    The ink (see `find_ink`) is scaled to fit into 24x24 pixels, its proportions kept, anti-aliased,
-    and placed in the middle of 28x28. Unlike theirs, it is not blurred before.
+    The ink (see ``find_ink``) is scaled to fit into 24x24 pixels, its proportions kept,
+    anti-aliased, and placed in the middle of 28x28. Unlike theirs, it is not blurred before.
 
     Args:
-        image: (height, width, 1 to 4) uint8; see `read_image`.
+        image: (height, width, 1 to 4) uint8; see ``read_image``.
 
     Returns:
         (28, 28, 1) uint8, 0 (background) to 255 (ink).
@@ -197,13 +197,13 @@ def as_emnist(image: np.ndarray) -> np.ndarray:
 
 
 def as_kmnist(image: np.ndarray) -> np.ndarray:
-    """Prepare a written character like those of Kuzushiji-MNIST: it fills 28x28 pixels.
+    """Prepares a written character like those of Kuzushiji-MNIST: it fills 28x28 pixels.
 
-    The ink (see `find_ink`) is scaled until it touches two opposite sides, its proportions kept,
+    The ink (see ``find_ink``) is scaled until it touches two opposite sides, its proportions kept,
     anti-aliased, and placed in the middle.
 
     Args:
-        image: (height, width, 1 to 4) uint8; see `read_image`.
+        image: (height, width, 1 to 4) uint8; see ``read_image``.
 
     Returns:
         (28, 28, 1) uint8, 0 (background) to 255 (ink).
@@ -215,14 +215,14 @@ def as_kmnist(image: np.ndarray) -> np.ndarray:
 
 
 def as_fashion_mnist(image: np.ndarray) -> np.ndarray:
-    """Prepare the picture of an article as the authors of Fashion-MNIST prepared theirs.
+    """Prepares the picture of an article as the authors of Fashion-MNIST prepared theirs.
 
     Where the border is light, the brightness is negated. What is not background is cut out, scaled
     until it touches two opposite sides, its proportions kept, anti-aliased, and placed in the
     middle of 28x28 pixels. Unlike theirs, it is not sharpened.
 
     Args:
-        image: (height, width, 1 to 4) uint8, on a plain background; see `read_image`.
+        image: (height, width, 1 to 4) uint8, on a plain background; see ``read_image``.
 
     Returns:
         (28, 28, 1) uint8, 0 is the background.
@@ -243,7 +243,7 @@ def as_fashion_mnist(image: np.ndarray) -> np.ndarray:
 
 
 def _centered(values: np.ndarray, side: int) -> np.ndarray:
-    """Scale (height, width) to fit into a square, and place it in the middle of (28, 28, 1)."""
+    """Scales (height, width) to fit into a square, and places it in the middle of (28, 28, 1)."""
     height, width = (max(1, round(side * length / max(values.shape))) for length in values.shape)
     top, left = (28 - height) // 2, (28 - width) // 2
     result = np.zeros((28, 28), np.float32)
@@ -253,15 +253,15 @@ def _centered(values: np.ndarray, side: int) -> np.ndarray:
 
 
 def as_digits(image: np.ndarray) -> np.ndarray:
-    """Prepare a handwritten digit as the authors of the UCI digits prepared theirs.
+    """Prepares a handwritten digit as the authors of the UCI digits prepared theirs.
 
     They used programs of NIST to make normalized bitmaps of 32x32, and counted the inked pixels in
-    each block of 4x4. As those did, the ink (see `find_ink`) is scaled to a height of 32, sheared
+    each block of 4x4. As those did, the ink (see ``find_ink``) is scaled to a height of 32, sheared
     until the first pixel of its top row stands above that of its bottom row, and its strokes are
     made thicker or thinner, until as many pixels are inked as in an average example.
 
     Args:
-        image: (height, width, 1 to 4) uint8; see `read_image`.
+        image: (height, width, 1 to 4) uint8; see ``read_image``.
 
     Returns:
         (8, 8, 1) uint8: 0 (background) to 16 (ink).
@@ -285,7 +285,7 @@ def as_digits(image: np.ndarray) -> np.ndarray:
 
 
 def find_ink(image: np.ndarray, size: int) -> np.ndarray:
-    """Find what is drawn or written in an image, and cut it out.
+    """Finds what is drawn or written in an image, and cuts it out.
 
     The background is what the border consists of, be the ink darker or lighter, and transparent
     parts belong to it. It may be lit unevenly: its brightness is taken for a polynomial of degree
@@ -293,7 +293,7 @@ def find_ink(image: np.ndarray, size: int) -> np.ndarray:
     background by no more than noise does.
 
     Args:
-        image: (height, width, 1 to 4) uint8; see `read_image`.
+        image: (height, width, 1 to 4) uint8; see ``read_image``.
         size: how many pixels high or wide the ink will be in the end.
 
     Returns:
@@ -320,7 +320,7 @@ def find_ink(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def _contrast(grey: np.ndarray, background: np.ndarray | float) -> tuple[np.ndarray, float, float]:
-    """Return how much each pixel stands out as ink does; how much full ink does; and noise."""
+    """Returns how much each pixel stands out as ink does; how much full ink does; and noise."""
     contrast = grey - background
     smooth = ndimage.uniform_filter(contrast, max(1, min(grey.shape) // 100))
     if -smooth.min() > smooth.max():
@@ -333,7 +333,7 @@ def _contrast(grey: np.ndarray, background: np.ndarray | float) -> tuple[np.ndar
 
 
 def _constant(grey: np.ndarray) -> float:
-    """Return the brightness around which a third of the border's lies most densely."""
+    """Returns the brightness around which a third of the border's lies most densely."""
     values = np.sort(grey[_border(grey)])
     third = max(1, values.size // 3)
     start = int((values[third:] - values[:-third]).argmin()) if values.size > third else 0
@@ -341,7 +341,7 @@ def _constant(grey: np.ndarray) -> float:
 
 
 def _polynomial(grey: np.ndarray) -> np.ndarray:
-    """Return the background's brightness at each pixel, fitted to the border's, robustly."""
+    """Returns the background's brightness at each pixel, fitted to the border's, robustly."""
     height, width = grey.shape
     rows, columns = np.nonzero(_border(grey))
     some = slice(None, None, 1 + rows.size // 2000)  # enough for six coefficients
@@ -365,7 +365,7 @@ def _polynomial(grey: np.ndarray) -> np.ndarray:
 
 
 def _border(grey: np.ndarray) -> np.ndarray:
-    """Return which pixels lie in a ring along the four sides, a 25th of the shorter one wide."""
+    """Returns which pixels lie in a ring along the four sides, a 25th of the shorter one wide."""
     ring = max(1, min(grey.shape) // 25)
     border = np.ones(grey.shape, bool)
     border[ring:-ring, ring:-ring] = False
@@ -373,7 +373,7 @@ def _border(grey: np.ndarray) -> np.ndarray:
 
 
 def _without_specks(ink: np.ndarray) -> np.ndarray:
-    """Return where the parts of the ink are that are not small, and somewhere more ink than not."""
+    """Returns where the parts of ink are that are not small, and somewhere more ink than not."""
     parts, count = ndimage.label(ink > 0, np.ones((3, 3)))
     masses = np.bincount(parts.ravel(), ink.ravel(), count + 1)
     masses[np.bincount(parts[ink > 0.5], minlength=count + 1) == 0] = 0
@@ -382,7 +382,7 @@ def _without_specks(ink: np.ndarray) -> np.ndarray:
 
 
 def _without_slant(ink: np.ndarray) -> np.ndarray:
-    """Shift each row of (32, width) so that the first pixels of the outer two are in one column."""
+    """Shifts each row of (32, width) so that the outer two begin in one column."""
     top, bottom = (int((row > 0.5 * row.max()).argmax()) for row in (ink[0], ink[-1]))
     shift = (top - bottom) / 31
     wide = np.pad(ink, ((0, 0), (32, 32)))
@@ -394,7 +394,7 @@ def _without_slant(ink: np.ndarray) -> np.ndarray:
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    """Return the brightness, (height, width) float32 from 0 to 1; transparent: as the background.
+    """Returns the brightness, (height, width) float32 from 0 to 1; transparent: as the background.
 
     In a picture that is mostly opaque that is like the rest; else it is what ink stands out from.
     """
@@ -409,7 +409,7 @@ def _grey(image: np.ndarray) -> np.ndarray:
 
 
 def _split(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return color, (height, width, 1 or 3), and alpha, (height, width), float32 from 0 to 1."""
+    """Returns color, (height, width, 1 or 3), and alpha, (height, width), float32 from 0 to 1."""
     if image.ndim != 3 or not 1 <= image.shape[-1] <= 4 or image.dtype != np.uint8:
         raise ValueError(
             f"an image must be (height, width, 1 to 4) uint8, got {image.dtype} of shape "
@@ -426,7 +426,7 @@ def _luminance(color: np.ndarray) -> np.ndarray:
 
 
 def _resize(ink: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Scale (height, width) float32; where it becomes smaller, by the mean of what a pixel covers.
+    """Scales (height, width) float32; where it becomes smaller, by the mean of what a pixel covers.
 
     So did the authors of MNIST get levels of grey from bitmaps.
     """

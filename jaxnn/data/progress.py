@@ -10,7 +10,7 @@ from typing import Literal
 def progress(
     line: str, name: str, total: int | None, *, unit: Literal["bytes", "files"]
 ) -> Iterator[Callable[[int], None]]:
-    """Show how far something has come: a bar on a terminal, else one line, at its start.
+    """Shows how far something has come: a bar on a terminal, else one line, at its start.
 
     Args:
         line: the line.

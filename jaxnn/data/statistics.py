@@ -19,7 +19,7 @@ class Statistics(NamedTuple):
 
 
 def statistics(values: np.ndarray) -> Statistics:
-    """Summarize the values of an array; in blocks, so that it needs little memory.
+    """Summarizes the values of an array; in blocks, so that it needs little memory.
 
     Args:
         values: any shape, any numeric dtype, at least one value.
@@ -37,7 +37,7 @@ def statistics(values: np.ndarray) -> Statistics:
 
 
 def summary(dataset: Dataset) -> str:
-    """Describe a data set: the examples of each split and class, the inputs and their values."""
+    """Describes a data set: the examples of each split and class, the inputs and their values."""
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     counts = [np.bincount(s.targets, minlength=len(dataset.classes)) for s in splits.values()]
     rows = [["class", *splits]]

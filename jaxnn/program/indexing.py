@@ -13,6 +13,7 @@ from jaxnn.program.types import Rule, output_type
 
 
 def parts(b: Builder, x: Value, axis: int, sizes: Sequence[int]) -> list[Value]:
+    """Slices of these sizes, one after the other along an axis."""
     parts, start = [], 0
     for size in sizes:
         starts, limits = [0] * len(x.shape), list(x.shape)
@@ -105,6 +106,7 @@ class _Rows:
 
 
 def gather(b: Builder, eqn: Any, x: Value, starts: Value) -> Value:
+    """The rule of ``gather``: rows taken from a table."""
     numbers, sizes = eqn.params["dimension_numbers"], eqn.params["slice_sizes"]
     shape, dtype = output_type(eqn)
     batching, starts_batching = numbers.operand_batching_dims, numbers.start_indices_batching_dims
@@ -140,6 +142,8 @@ def _filler(given: Any, dtype: str) -> Any:
 
 
 def scatter(how: str) -> Rule:
+    """The rule of a primitive that scatters rows into a table."""
+
     def rule(b: Builder, eqn: Any, x: Value, starts: Value, updates: Value) -> Value:
         numbers = eqn.params["dimension_numbers"]
         batching = numbers.operand_batching_dims

@@ -31,6 +31,7 @@ def array_type(aval: Any) -> tuple[tuple[int, ...], str]:
 
 
 def output_type(eqn: Any) -> tuple[tuple[int, ...], str]:
+    """Shape and dtype of an equation's output."""
     return array_type(eqn.outvars[0].aval)
 
 

@@ -23,10 +23,10 @@ _LONGEST_TEXT = 1 << 16
 
 
 def cifar10(*, validation: int = 5_000, normalize: Normalize = "standard") -> Dataset:
-    """Load CIFAR-10 from the folder `cifar10` in the data folder, or download it (170 MB).
+    """Loads CIFAR-10 from the folder ``cifar10`` in the data folder, or downloads it (170 MB).
 
     32x32 color photographs of ten classes, each equally frequent: 50,000 for training, of which the
-    last `validation` are held out, and the 10,000 of the official test set.
+    last ``validation`` are held out, and the 10,000 of the official test set.
 
     Args:
         validation: how many training examples to hold out as the validation split.
@@ -37,8 +37,8 @@ def cifar10(*, validation: int = 5_000, normalize: Normalize = "standard") -> Da
         The data set "cifar10"; inputs (n, 32, 32, 3) uint8.
 
     Raises:
-        DataError: the file is not the published one, or cannot be downloaded; see `fetch`.
-        ValueError: `validation` is not between 0 and 49,999, or `normalize` is unknown.
+        DataError: the file is not the published one, or cannot be downloaded; see ``fetch``.
+        ValueError: ``validation`` is not between 0 and 49,999, or ``normalize`` is unknown.
 
     Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009;
     https://www.cs.toronto.edu/~kriz/cifar.html.
@@ -62,25 +62,26 @@ def cifar100(
     validation: int = 5_000,
     normalize: Normalize = "standard",
 ) -> Dataset:
-    """Load CIFAR-100 from the folder `cifar100` in the data folder, or download it (169 MB).
+    """Loads CIFAR-100 from the folder ``cifar100`` in the data folder, or downloads it (169 MB).
 
     32x32 color photographs of 100 classes in 20 superclasses of five, each equally frequent: 50,000
-    for training, of which the last `validation` are held out, and the 10,000 of the official test
+    for training, of which the last ``validation`` are held out, and the 10,000 of the official test
     set.
 
     Args:
         labels: "fine", the 100 classes, or "coarse", the 20 superclasses.
         validation: how many training examples to hold out as the validation split.
-        normalize: see `cifar10`.
+        normalize: see ``cifar10``.
 
     Returns:
         The data set "cifar100", or "cifar100_coarse"; inputs (n, 32, 32, 3) uint8.
 
     Raises:
-        DataError: the file is not the published one, or cannot be downloaded; see `fetch`.
-        ValueError: `validation` is not between 0 and 49,999, or `labels` or `normalize` is unknown.
+        DataError: the file is not the published one, or cannot be downloaded; see ``fetch``.
+        ValueError: ``validation`` is not between 0 and 49,999, or ``labels`` or ``normalize`` is
+            unknown.
 
-    Source: see `cifar10`.
+    Source: see ``cifar10``.
     """
     if labels not in ("fine", "coarse"):
         raise ValueError(f"labels must be 'fine' or 'coarse', not {labels!r}")
@@ -102,7 +103,7 @@ def cifar100(
 def read_cifar(
     path: Path, batches: Mapping[str, int], names: str, *, label: int = 0, labels: int = 1
 ) -> tuple[Split, tuple[str, ...]]:
-    """Read batches, and the classes' names, from an archive; nothing of it is written anywhere.
+    """Reads batches, and the classes' names, from an archive; nothing of it is written anywhere.
 
     Args:
         path: a .tar or .tar.gz.

@@ -39,7 +39,7 @@ def emnist(
     validation: int = 10_000,
     normalize: Normalize = "standard",
 ) -> Dataset:
-    """Load EMNIST from the folder `emnist` in the data folder, downloading it (562 MB) if need be.
+    """Loads EMNIST from the folder ``emnist`` in the data folder, or downloads it (562 MB).
 
     28x28 grey images of handwritten characters, of one of the official splits:
 
@@ -65,8 +65,8 @@ def emnist(
         The data set "emnist_" + split; inputs (n, 28, 28, 1) uint8, 0 (background) to 255 (ink).
 
     Raises:
-        DataError: the file is not the published one, or cannot be downloaded; see `fetch`.
-        ValueError: `validation` does not fit, or `split` or `normalize` is unknown.
+        DataError: the file is not the published one, or cannot be downloaded; see ``fetch``.
+        ValueError: ``validation`` does not fit, or ``split`` or ``normalize`` is unknown.
 
     Source: G. Cohen, S. Afshar, J. Tapson and A. van Schaik, EMNIST: an extension of MNIST to
     handwritten letters, arXiv:1702.05373, 2017.

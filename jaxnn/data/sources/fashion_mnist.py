@@ -40,9 +40,9 @@ _CLASSES = (
 
 
 def fashion_mnist(*, validation: int = 10_000, normalize: Normalize = "standard") -> Dataset:
-    """Load Fashion-MNIST from the folder `fashion_mnist` in the data folder, or download it.
+    """Loads Fashion-MNIST from the folder ``fashion_mnist`` in the data folder, or downloads it.
 
-    28x28 grey images of ten kinds of clothes: 60,000 for training, of which the last `validation`
+    28x28 grey images of ten kinds of clothes: 60,000 for training, of which the last ``validation``
     are held out, and the 10,000 of the official test set. The download is 31 MB.
 
     Args:
@@ -54,8 +54,8 @@ def fashion_mnist(*, validation: int = 10_000, normalize: Normalize = "standard"
         The data set "fashion_mnist"; inputs (n, 28, 28, 1) uint8, 0 is the background.
 
     Raises:
-        DataError: a file is not the published one, or cannot be downloaded; see `fetch`.
-        ValueError: `validation` is not between 0 and 59,999, or `normalize` is unknown.
+        DataError: a file is not the published one, or cannot be downloaded; see ``fetch``.
+        ValueError: ``validation`` is not between 0 and 59,999, or ``normalize`` is unknown.
 
     Source: H. Xiao, K. Rasul and R. Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking
     Machine Learning Algorithms, arXiv:1708.07747, 2017; MIT license.

@@ -26,10 +26,10 @@ _BLOCK = 1 << 20
 
 
 def read_idx(path: str | Readable) -> np.ndarray:
-    """Read one IDX file.
+    """Reads one IDX file.
 
     Args:
-        path: a plain or gzip file, perhaps in an archive (`zipfile.Path`); which of the two is
+        path: a plain or gzip file, perhaps in an archive (``zipfile.Path``); which of the two is
             recognised by its content.
 
     Returns:
@@ -95,25 +95,25 @@ def idx(
     classes: list[str] | None = None,
     normalize: Normalize = "standard",
 ) -> Dataset:
-    """Load a data set of your own from four IDX files, each plain or gzip.
+    """Loads a data set of your own from four IDX files, each plain or gzip.
 
     Args:
         train_images: unsigned bytes, (examples, H, W), or (examples, H, W, channels) in colour.
         train_labels: integers, (examples,): class numbers from 0.
-        test_images: like `train_images`, of the same H, W and channels.
-        test_labels: like `train_labels`.
+        test_images: like ``train_images``, of the same H, W and channels.
+        test_labels: like ``train_labels``.
         validation: how many examples to cut off the end of the training files for the validation
             split. Files that are sorted by class should be shuffled first.
         classes: the name of each class; by default "0", "1", … up to the largest training label.
-        normalize: "standard", "unit" (value / 255) or "none"; see `normalization`.
+        normalize: "standard", "unit" (value / 255) or "none"; see ``normalization``.
 
     Returns:
         The data set "idx"; inputs (n, H, W, channels) uint8, a single channel where the file names
         none.
 
     Raises:
-        DataError: a file cannot be read (see `read_idx`), or the four do not fit together.
-        ValueError: `validation` does not fit, or `normalize` is unknown.
+        DataError: a file cannot be read (see ``read_idx``), or the four do not fit together.
+        ValueError: ``validation`` does not fit, or ``normalize`` is unknown.
     """
     files = map(Path, (train_images, train_labels, test_images, test_labels))
     return four_files(
@@ -133,9 +133,9 @@ def four_files(
     normalize: Normalize,
     prepare: Prepare | None,
 ) -> Dataset:
-    """Load four IDX files as a data set with a name and perhaps a way to prepare images.
+    """Loads four IDX files as a data set with a name and perhaps a way to prepare images.
 
-    This is for loaders of published data. Arguments and errors are those of `idx`.
+    This is for loaders of published data. Arguments and errors are those of ``idx``.
     """
     train = _read_pair(train_images, train_labels)
     test = _read_pair(test_images, test_labels)
@@ -158,7 +158,7 @@ def four_files(
 
 
 def _read_pair(images_path: Readable, labels_path: Readable) -> Split:
-    """Read images and their labels, and check that they are a pair."""
+    """Reads images and their labels, and checks that they are a pair."""
     images = read_idx(images_path)
     if images.ndim not in (3, 4) or images.dtype != np.uint8 or images.size == 0:
         raise DataError(
@@ -181,7 +181,7 @@ def _read_pair(images_path: Readable, labels_path: Readable) -> Split:
 
 
 def _check_labels(path: Readable, labels: np.ndarray, classes: int) -> None:
-    """Raise a DataError unless every label is a class number."""
+    """Raises a DataError unless every label is a class number."""
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
         raise DataError(

@@ -24,7 +24,7 @@ _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "t
 """What the folders of a collection that brings its own division are called."""
 
 _LARGEST_SIDE = 512
-"""To this `read_image` reduces an image, here and wherever one is prepared for a network."""
+"""To this ``read_image`` reduces an image, here and wherever one is prepared for a network."""
 
 
 def image_folder(
@@ -38,21 +38,21 @@ def image_folder(
     balance: Literal["undersample", "repeat"] | None = None,
     normalize: Normalize = "standard",
 ) -> Dataset:
-    """Load images of your own, from a folder or a .zip, as a data set.
+    """Loads images of your own, from a folder or a .zip, as a data set.
 
-    Each class has a folder with its images: `<class>/<image>`, or `train/<class>/<image>` and so
-    for `test` and `validation` (or `val`); `train` alone must be there. All that may lie in one
-    folder more. Folders within that of a class belong to it; files outside of these folders, and
-    names that begin with a dot, do not count. Images may be of any size and of all the formats that
-    `read_image` knows, mixed. The middle of each, of the proportions asked for, is resized;
+    Each class has a folder with its images: ``<class>/<image>``, or ``train/<class>/<image>`` and
+    so for ``test`` and ``validation`` (or ``val``); ``train`` alone must be there. All that may lie
+    in one folder more. Folders within that of a class belong to it; files outside of these folders,
+    and names that begin with a dot, do not count. Images may be of any size and of all the formats
+    that ``read_image`` knows, mixed. The middle of each, of the proportions asked for, is resized;
     transparent parts become white. So it is done with an image for a trained network: see
-    `prepare`.
+    ``prepare``.
 
     What the folder does not divide itself is divided by the names of the files and their folders
-    alone, and each folder is spread evenly: see `spread`.
+    alone, and each folder is spread evenly: see ``spread``.
 
     Decoding uses all cores, shows its progress, and is done once: the examples lie in the cache
-    folder (`cache_folder`) and are mapped into memory. They are decoded again if a file or the
+    folder (``cache_folder``) and are mapped into memory. They are decoded again if a file or the
     shape has changed, or the cache is not whole; it may be deleted at any time. Files that are not
     images that can be read are left out and listed in a warning on stderr.
 
@@ -60,8 +60,8 @@ def image_folder(
         path: a folder or a .zip, relative to the working directory or else to the data folder.
         size: pixels of an example's height and width, or both: [height, width]; at most 512.
         channels: 3 for color, 1 for grey.
-        classes: the class of each folder, where it is not that of its name: `{bird: bird, "*":
-            other}`. "*" stands for all folders that are not named; without it they are left out.
+        classes: the class of each folder, where it is not that of its name: ``{bird: bird, "*":
+            other}``. "*" stands for all folders that are not named; without it they are left out.
             Classes are numbered in this order; by default, in that of the folders' names, by value
             if all are numbers.
         validation: how many examples to hold out for validation: a whole number of them, or a
@@ -83,8 +83,8 @@ def image_folder(
         DataError: there is no such folder, archive or class; a class has no image to train on; more
             than a tenth of the files cannot be read; an archive's member leaves the folder; or the
             cache cannot be written.
-        ValueError: `size`, `validation` or `test` is not one that it can be, or given although the
-            folder has that split.
+        ValueError: ``size``, ``validation`` or ``test`` is not one that it can be, or given
+            although the folder has that split.
     """
     height, width = [size, size] if isinstance(size, int) else size if len(size) == 2 else [0, 0]
     if not (1 <= height <= _LARGEST_SIDE and 1 <= width <= _LARGEST_SIDE):
@@ -141,14 +141,14 @@ def image_folder(
 
 
 def _find(path: Path) -> Path:
-    """Look for a relative path in the working directory, and then in the data folder."""
+    """Looks for a relative path in the working directory, and then in the data folder."""
     path = path.expanduser()
     elsewhere = data_folder() / path
     return elsewhere if elsewhere.exists() and not path.exists() else path
 
 
 def _division(path: Path, names: list[str]) -> dict[str, Folders]:
-    """Find the splits, "train" first, and in each the folders of classes with their files.
+    """Finds the splits, "train" first, and in each the folders of classes with their files.
 
     Args:
         path: for messages.
@@ -185,7 +185,7 @@ def _division(path: Path, names: list[str]) -> dict[str, Folders]:
 
 
 def _class_of(path: Path, folders: set[str], classes: dict[str, str] | None) -> dict[str, str]:
-    """Say to which class each folder belongs; those that belong to none are left out."""
+    """Says to which class each folder belongs; those that belong to none are left out."""
     if classes is None:
         classes = {folder: folder for folder in class_names(list(folders))}
     class_of = {}
@@ -207,7 +207,7 @@ def _class_of(path: Path, folders: set[str], classes: dict[str, str] | None) -> 
 
 
 def _ordered(folders: Folders, class_of: dict[str, str]) -> list[tuple[str, str]]:
-    """List files, with their folders, in an order that spreads each folder evenly."""
+    """Lists files, with their folders, in an order that spreads each folder evenly."""
     named = [(file, folder) for folder, files in folders.items() for file in files]
     named = sorted((file, folder) for file, folder in named if folder in class_of)
     numbers = {folder: k for k, folder in enumerate(sorted(folders))}
@@ -215,6 +215,6 @@ def _ordered(folders: Folders, class_of: dict[str, str]) -> list[tuple[str, str]
 
 
 def _balanced(targets: np.ndarray, count: int) -> np.ndarray:
-    """Choose `count` examples of each class: the first ones, or all and from the first on again."""
+    """Chooses ``count`` examples of each class: the first, or all and from the first on again."""
     members = [np.flatnonzero(targets == k) for k in range(int(targets.max()) + 1)]
     return np.sort(np.concatenate([np.resize(rows, count) for rows in members]))

@@ -33,11 +33,11 @@ _CLASSES = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 
 
 def kmnist(*, validation: int = 10_000, normalize: Normalize = "standard") -> Dataset:
-    """Load Kuzushiji-MNIST from the folder `kmnist` in the data folder, or download it (21 MB).
+    """Loads Kuzushiji-MNIST from the folder ``kmnist`` in the data folder, or downloads it (21 MB).
 
     28x28 grey images of ten characters of hiragana, one of each row of the syllabary, in the many
-    forms that they once had: 60,000 for training, of which the last `validation` are held out, and
-    the 10,000 of the official test set.
+    forms that they once had: 60,000 for training, of which the last ``validation`` are held out,
+    and the 10,000 of the official test set.
 
     Args:
         validation: how many training examples to hold out as the validation split.
@@ -49,8 +49,8 @@ def kmnist(*, validation: int = 10_000, normalize: Normalize = "standard") -> Da
         the characters' sounds.
 
     Raises:
-        DataError: a file is not the published one, or cannot be downloaded; see `fetch`.
-        ValueError: `validation` is not between 0 and 59,999, or `normalize` is unknown.
+        DataError: a file is not the published one, or cannot be downloaded; see ``fetch``.
+        ValueError: ``validation`` is not between 0 and 59,999, or ``normalize`` is unknown.
 
     Source: T. Clanuwat et al., Deep Learning for Classical Japanese Literature, arXiv:1812.01718,
     2018; the KMNIST Dataset (created by CODH), adapted from the Kuzushiji Dataset (created by NIJL

@@ -37,10 +37,10 @@ _FILES = (
 
 
 def mnist(*, validation: int = 10_000, normalize: Normalize = "standard") -> Dataset:
-    """Load MNIST from the folder `mnist` in the data folder, downloading it (12 MB) if need be.
+    """Loads MNIST from the folder ``mnist`` in the data folder, or downloads it (12 MB).
 
-    28x28 grey images of handwritten digits: 60,000 for training, of which the last `validation` are
-    held out, and the 10,000 of the official test set. The two were written by different people.
+    28x28 grey images of handwritten digits: 60,000 for training, of which the last ``validation``
+    are held out, and the 10,000 of the official test set. The two were written by different people.
 
     Args:
         validation: how many training examples to hold out as the validation split.
@@ -51,8 +51,8 @@ def mnist(*, validation: int = 10_000, normalize: Normalize = "standard") -> Dat
         The data set "mnist"; inputs (n, 28, 28, 1) uint8, 0 (background) to 255 (ink).
 
     Raises:
-        DataError: a file is not the published one, or cannot be downloaded; see `fetch`.
-        ValueError: `validation` is not between 0 and 59,999, or `normalize` is unknown.
+        DataError: a file is not the published one, or cannot be downloaded; see ``fetch``.
+        ValueError: ``validation`` is not between 0 and 59,999, or ``normalize`` is unknown.
 
     Source: the MNIST database of handwritten digits; Y. LeCun, L. Bottou, Y. Bengio and P. Haffner,
     Gradient-based learning applied to document recognition, Proceedings of the IEEE 86, 1998.
@@ -80,16 +80,18 @@ def published(
     normalize: Normalize,
     prepare: Prepare,
 ) -> Dataset:
-    """Load a data set that is published like MNIST: four gzip files, in a folder of its name.
+    """Loads a data set that is published like MNIST: four gzip files, in a folder of its name.
 
     Args:
         name: of the data set.
-        files: name, length and SHA-256 of each, in the order of `idx`'s arguments.
+        files: name, length and SHA-256 of each, in the order of ``idx``'s arguments.
         mirrors: the beginnings of their addresses.
         compressed: whether lengths and SHA-256 are those of the compressed files, not of what is
-            in them; see `fetch`.
-        validation: see `idx`, and so `classes` and `normalize`.
-        prepare: see `Dataset`.
+            in them; see ``fetch``.
+        validation: see ``idx``.
+        classes: see ``idx``.
+        normalize: see ``idx``.
+        prepare: see ``Dataset``.
     """
     folder = data_folder() / name
     paths = [

@@ -23,20 +23,21 @@ def npz(
     classes: list[str] | None = None,
     normalize: Normalize = "standard",
 ) -> Dataset:
-    """Load arrays of your own as a data set.
+    """Loads arrays of your own as a data set.
 
-    The file holds inputs `x` and targets `y`, which are divided into splits: a function of the
-    order of the examples and their classes alone, which spreads each class evenly (see `divide`).
-    Or it brings its own division, in the names that Keras uses: `x_train`, `y_train`, `x_test`,
-    `y_test` and perhaps `x_validation`, `y_validation`; without these two, the examples for
-    validation are taken from those for training. Other arrays in the file do not count.
+    The file holds inputs ``x`` and targets ``y``, which are divided into splits: a function of the
+    order of the examples and their classes alone, which spreads each class evenly (see ``divide``).
+    Or it brings its own division, in the names that Keras uses: ``x_train``, ``y_train``,
+    ``x_test``, ``y_test`` and perhaps ``x_validation``, ``y_validation``; without these two, the
+    examples for validation are taken from those for training. Other arrays in the file do not
+    count.
 
     Args:
-        path: what `numpy.savez` or `numpy.savez_compressed` has written.
+        path: what ``numpy.savez`` or ``numpy.savez_compressed`` has written.
         validation: how many examples to hold out for validation: a whole number of them, or a
             fraction of what is divided. By default 0.1, unless the file has such a split.
         test: how many to hold out for test, likewise; by default 0.2, unless the file has it.
-        classes: the name of each class; by default the names in `y`, sorted, or "0", "1", … up to
+        classes: the name of each class; by default the names in ``y``, sorted, or "0", "1", … up to
             its largest number.
         normalize: "standard" (the training split has mean 0 and deviation 1, for each of the last
             axis' channels or columns), "unit" (value / 255; for uint8 only) or "none".
@@ -44,12 +45,12 @@ def npz(
     Returns:
         The data set, named after the file. Inputs are uint8 if they are in the file, where
         (examples, H, W) are grey images and get an axis for their channel; else float32. Columns or
-        channels that float32 would round are centred first: see `Centring`.
+        channels that float32 would round are centred first: see ``Centring``.
 
     Raises:
         DataError: the file cannot be read, or its arrays are not such ones.
-        ValueError: `validation` or `test` is not one that it can be, or given although the file has
-            that split; or `normalize` is unknown or does not fit.
+        ValueError: ``validation`` or ``test`` is not one that it can be, or given although the file
+            has that split; or ``normalize`` is unknown or does not fit.
     """
     path = Path(path)
     arrays = _read(path)
@@ -94,7 +95,7 @@ def npz(
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """Read those of a file's arrays that have a meaning here."""
+    """Reads those of a file's arrays that have a meaning here."""
     known = [f"{a}{b}" for a in "xy" for b in ("", "_train", "_test", "_validation")]
     try:
         with path.open("rb") as stream:
@@ -125,7 +126,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _inputs(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """Check inputs: numbers, finite, in an array of the shape of examples."""
+    """Checks inputs: numbers, finite, in an array of the shape of examples."""
     x = arrays[name]
     if x.dtype.kind not in "biuf" or x.ndim < 2 or x.size == 0:
         raise DataError(
@@ -147,7 +148,7 @@ def _inputs(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
 def _targets(
     path: Path, arrays: dict[str, np.ndarray], names: list[str], classes: list[str] | None
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Check targets, and number their classes: (examples,) int32, and the classes' names."""
+    """Checks targets, and numbers their classes: (examples,) int32, and the classes' names."""
     targets = [arrays[name] for name in names]
     for name, y in zip(names, targets, strict=True):
         if (

@@ -38,13 +38,13 @@ def csv(
     delimiter: str = ",",
     normalize: Literal["standard", "none"] = "standard",
 ) -> Dataset:
-    """Load a table of your own as a data set.
+    r"""Loads a table of your own as a data set.
 
     The first line names the columns. One of them is the target, the name of each example's class;
     all others are features, which must be finite numbers. White space around a field, and blank
     lines, do not count. Classes are numbered in the order of their names, by value if all are
     numbers. The division into splits is a function of the order of the rows and their classes
-    alone, and spreads each class evenly: see `divide`.
+    alone, and spreads each class evenly: see ``divide``.
 
     Args:
         path: a text file in UTF-8, plain or gzip.
@@ -53,19 +53,19 @@ def csv(
             fraction of all.
         test: how many to hold out for test, likewise; at least one example.
         ignore: columns to leave out, such as row numbers.
-        delimiter: what separates fields; "\\t" for a tab.
+        delimiter: what separates fields; "\t" for a tab.
         normalize: "standard" (each column has mean 0 and deviation 1 in the training split, or is
             0 if it is constant there) or "none".
 
     Returns:
         The data set, named after the file; inputs (n, features) float32 in the order of the
         columns, of which mean and deviation are (features,). Columns that float32 would round are
-        centred first: see `Centring`.
+        centred first: see ``Centring``.
 
     Raises:
         DataError: the file cannot be read, or is not such a table.
-        ValueError: `validation`, `test` or `delimiter` is not one that it can be, or `normalize`
-            is unknown.
+        ValueError: ``validation``, ``test`` or ``delimiter`` is not one that it can be, or
+            ``normalize`` is unknown.
     """
     path = Path(path)
     if len(delimiter) != 1 or delimiter in '"\r\n':
@@ -121,7 +121,7 @@ def csv(
 
 
 def _rows(path: Path, delimiter: str) -> Iterator[Row]:
-    """Read a file's rows, the header first, without blank lines and white space around fields."""
+    """Reads a file's rows, the header first, without blank lines and white space around fields."""
     reader = None
     try:
         with open_plain(path) as stream:
@@ -158,7 +158,7 @@ def _rows(path: Path, delimiter: str) -> Iterator[Row]:
 def _choose(
     path: Path, header: list[str], target: str, ignore: Sequence[str]
 ) -> tuple[int, list[int]]:
-    """Find the columns of the target and of the features by the names in the header."""
+    """Finds the columns of the target and of the features by the names in the header."""
     if not header:
         raise DataError(f"{path}: expected a line with the names of the columns, found nothing")
     if "" in header:
@@ -192,7 +192,7 @@ def _choose(
 
 
 def _number(field: str) -> float:
-    """Read a finite number of at most `LARGEST`; a ValueError if it is none."""
+    """Reads a finite number of at most ``LARGEST``; a ValueError if it is none."""
     value = float(field)
     if "_" in field or not abs(value) <= LARGEST:  # Python reads 1_000 as 1000, and NaN
         raise ValueError(field)
