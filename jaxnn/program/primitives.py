@@ -45,6 +45,17 @@ def _bitcast(b: Builder, eqn: Any, x: Value) -> Value:
     return b.elementwise("bitcast", x, dtype=dtype)
 
 
+def _in_order(kind: str) -> Rule:
+    """Comparisons by a total order, which for integers is the usual one."""
+
+    def rule(b: Builder, eqn: Any, x: Value, y: Value) -> Value:
+        if np.dtype(x.dtype).kind not in "iub":
+            raise NotCovered(f"of {x.dtype}")
+        return b.elementwise(kind, x, y)
+
+    return rule
+
+
 def _largest(kind: str, of_bool: str) -> Rule:
     def rule(b: Builder, eqn: Any, x: Value, y: Value) -> Value:
         return b.elementwise(of_bool if x.dtype == "bool" else kind, x, y)
@@ -343,6 +354,8 @@ RULES: dict[str, Rule] = {
     "gather": gather,
     "integer_pow": _integer_power,
     "iota": _iota,
+    "le_to": _in_order("le"),
+    "lt_to": _in_order("lt"),
     "max": _largest("max", "or"),
     "min": _largest("min", "and"),
     "mul": _mul,
