@@ -109,8 +109,9 @@ def _shift(function: Function, *, signed: bool) -> Function:
         width = 8 * a.dtype.itemsize
         whole = b.astype(np.dtype(f"u{b.dtype.itemsize}")) >= width
         kind = "i" if signed else "u"
-        shifted = function(a.view(f"{kind}{a.dtype.itemsize}"), np.where(whole, 0, b))
-        beyond = np.where(a < 0, -1, 0) if signed else 0
+        bits = a.view(f"{kind}{a.dtype.itemsize}")
+        shifted = function(bits, np.where(whole, 0, b))
+        beyond = np.where(bits < 0, -1, 0) if signed else 0
         return np.where(whole, beyond, shifted).astype(a.dtype)
 
     return _elements(shift)
