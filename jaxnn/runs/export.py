@@ -1,0 +1,282 @@
+"""A trained network as a WebAssembly module: what a page without a server thinks and trains with.
+
+The module's entries are functions of the library, traced and compiled: whatever a layer, a loss or
+an optimizer computes, it computes there. Who calls them moves bytes and nothing else.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxnn.arrays import Tree, named_leaves
+from jaxnn.config import SCHEDULES, Call, Experiment
+from jaxnn.data import Split
+from jaxnn.errors import RunError
+from jaxnn.optimizers import hyperparameters, set_hyperparameters
+from jaxnn.prediction import look, verdicts
+from jaxnn.program import make_program
+from jaxnn.program.wasm import compile_module
+from jaxnn.training import Examples, TrainState, init_train_state, make_step
+from jaxnn.training.step import is_correct
+
+SPLITS = ("train", "validation", "test")
+
+PREDICTED = 100
+"""Examples that the entries ``predict`` and ``evaluate`` take at a time."""
+
+
+class ExportedModule(NamedTuple):
+    """A network as WebAssembly.
+
+    Attributes:
+        description: what a page must know, as plain values: ``memory``, its ``pages`` of 65,536
+            bytes, and the ``arrays`` that stay in it, by name; ``entries``, the ``inputs`` and
+            ``outputs`` of each; ``splits``, of ``Carried``; ``batch_size``, ``predict_size``,
+            ``steps_per_epoch``, ``epochs`` and ``seed``. An array has ``dtype``, ``shape`` and
+            ``offset``, in bytes from the start of memory.
+        plain: the module. It exports ``memory`` and the entries, functions without parameters.
+        relaxed: the same, with multiply-add of relaxed SIMD: faster, and not known everywhere.
+        arrays: what is to be put into memory before the first call, by name.
+    """
+
+    description: dict[str, Any]
+    plain: bytes
+    relaxed: bytes
+    arrays: dict[str, np.ndarray]
+
+
+class Entry(NamedTuple):
+    """A function of the module, before it is traced.
+
+    Attributes:
+        function: of one pytree of arrays, a dictionary, to another.
+        example: such a pytree; of its leaves, only shape and type matter.
+    """
+
+    function: Callable[[dict[str, Any]], dict[str, Any]]
+    example: dict[str, Any]
+
+
+class Carried(NamedTuple):
+    """The examples that go with a module.
+
+    Attributes:
+        inputs: (n, *in_shape), as the data set stores them: of training, validation and test.
+        targets: (n,) int32.
+        splits: of each split, the ``first`` of its rows, their ``count``, and how many examples
+            there are ``of`` it in the data set.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    splits: dict[str, dict[str, int]]
+
+
+def export_module(
+    experiment: Experiment, params: Tree, state: Tree, most: Mapping[str, int]
+) -> ExportedModule:
+    """Compiles what a page needs to think and to train.
+
+    Args:
+        experiment: what the network belongs to.
+        params: its parameters.
+        state: its state.
+        most: how many examples of each split to carry, at the most.
+
+    Raises:
+        ProgramError: if the network, the loss, the optimizer or an augmentation has an operation
+            that cannot be exported; it is named, with the layer that it comes from.
+        RunError: if the run computes in float64, or fewer training examples are carried than a
+            batch has.
+    """
+    if experiment.config.training.precision == "float64":
+        raise RunError("training.precision is float64, but an exported network computes in float32")
+    carried = carry(experiment, most)
+    start = memory(experiment, params, state, carried)
+    programs = {}
+    for name, (function, example) in entries(experiment, start).items():
+        program = make_program(function, example)
+        names = tuple(n.removeprefix("given.") for n in program.input_names)
+        programs[name] = replace(program, input_names=names)
+    plain, relaxed = (compile_module(programs, tuple(start), relaxed=x) for x in (False, True))
+    training = experiment.config.training
+    layout = plain.layout
+    description = {
+        "memory": {
+            "pages": layout["pages"],
+            "arrays": {x["name"]: _placed(x) for x in layout["arrays"]},
+        },
+        "entries": {
+            name: {
+                side: [{"name": x["name"], **_placed(x)} for x in entry[side]]
+                for side in ("inputs", "outputs")
+            }
+            for name, entry in layout["entries"].items()
+        },
+        "splits": carried.splits,
+        "batch_size": training.batch_size,
+        "predict_size": PREDICTED,
+        "steps_per_epoch": carried.splits["train"]["count"] // training.batch_size,
+        "epochs": training.epochs,
+        "seed": experiment.config.seed,
+    }
+    arrays = {name: np.asarray(leaf) for name, leaf in named_leaves(start).items()}
+    return ExportedModule(description, plain.bytes, relaxed.bytes, arrays)
+
+
+def _placed(array: Mapping[str, Any]) -> dict[str, Any]:
+    return {"dtype": array["dtype"], "shape": array["shape"], "offset": array["address"]}
+
+
+def carry(experiment: Experiment, most: Mapping[str, int]) -> Carried:
+    """Chooses examples of each split, evenly over its length.
+
+    Args:
+        experiment: whose data.
+        most: how many of each split at the most.
+
+    Raises:
+        RunError: if fewer training examples are left than a batch has.
+    """
+    parts, splits, first = [], {}, 0
+    for name in SPLITS:
+        split: Split = getattr(experiment.dataset, name)
+        total = len(split.targets)
+        count = min(total, most[name])
+        rows = np.arange(count) * total // max(count, 1)
+        parts.append(Split(split.inputs[rows], split.targets[rows].astype(np.int32)))
+        splits[name] = {"first": first, "count": count, "of": total}
+        first += count
+    batch_size = experiment.config.training.batch_size
+    if splits["train"]["count"] < batch_size:
+        raise RunError(
+            f"{splits['train']['count']} training examples are fewer than a batch of {batch_size}: "
+            "carry more"
+        )
+    inputs, targets = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Carried(inputs, targets, splits)
+
+
+def memory(experiment: Experiment, params: Tree, state: Tree, carried: Carried) -> dict[str, Any]:
+    """What lies in the module's memory at the start: the trained network, about to train anew.
+
+    The optimizer's state is that before the first step.
+    """
+    start = _initial(experiment, np.uint32(experiment.config.seed))
+    return {
+        **start,
+        "params": params,
+        "state": state,
+        "data": {"inputs": carried.inputs, "targets": carried.targets},
+    }
+
+
+def entries(experiment: Experiment, memory: dict[str, Any]) -> dict[str, Entry]:
+    """The functions that a module has, by name.
+
+    Each takes some of what lies in memory, by the names there, and inputs of its own. What it
+    returns under a name that lies in memory is stored there; the rest is its result.
+
+    - ``reset``: ``seed``, uint32. A new training from there.
+    - ``step``: ``rows`` (batch_size,) int32, a batch of the data; ``learning_rate``, float32, NaN
+      for the run's own. One step of training; ``loss``, ``correct`` and ``learning_rate``.
+    - ``predict``: ``rows``. What these are taken for: ``predicted``, ``confidence``, ``loss``.
+    - ``evaluate``: ``rows`` and ``weights``. Sums over them: ``loss`` and ``correct``.
+    - ``trace``: ``input`` (1, *in_shape) and ``target`` (1,) int32; see ``jaxnn.prediction.look``.
+    """
+    config, _, network, loss, _ = experiment
+    training = {k: memory[k] for k in ("params", "state", "optimizer", "key", "step")}
+    thinking = {k: memory[k] for k in ("params", "state")}
+    data = memory["data"]
+    batch = np.zeros(config.training.batch_size, np.int32)
+    rows = np.zeros(PREDICTED, np.int32)
+
+    def reset(given: dict[str, Any]) -> dict[str, Any]:
+        return _initial(experiment, given["seed"])
+
+    def step(given: dict[str, Any]) -> dict[str, Any]:
+        examples = Examples(*(given["data"][k][given["rows"]] for k in ("inputs", "targets")))
+        before = TrainState(
+            given["step"],
+            given["params"],
+            given["state"],
+            given["optimizer"],
+            jax.random.wrap_key_data(given["key"]),
+        )
+        after, totals = _step_at(experiment, given["learning_rate"])(before, examples)
+        rate = hyperparameters(after.optimizer_state).get("learning_rate", jnp.nan)
+        return {**_arrays(after), **totals._asdict(), "learning_rate": jnp.asarray(rate)}
+
+    def predict(given: dict[str, Any]) -> dict[str, Any]:
+        examples = (given["data"][k][given["rows"]] for k in ("inputs", "targets"))
+        found = verdicts(network, loss, given["params"], given["state"], *examples)
+        return dict(zip(("predicted", "confidence", "loss"), found, strict=True))
+
+    def evaluate(given: dict[str, Any]) -> dict[str, Any]:
+        inputs, targets = (given["data"][k][given["rows"]] for k in ("inputs", "targets"))
+        weights = given["weights"]
+        outputs, _, _ = network.forward(given["params"], given["state"], inputs)
+        value, _ = loss(outputs, targets, weights)
+        correct = jnp.sum(is_correct(outputs, targets) * weights)
+        return {"loss": value * weights.sum(), "correct": correct}
+
+    def trace(given: dict[str, Any]) -> dict[str, Any]:
+        parts = (given["params"], given["state"], given["input"], given["target"])
+        return look(network, loss, *parts)
+
+    number = np.float32(0)
+    return {
+        "reset": Entry(reset, {"seed": np.uint32(0)}),
+        "step": Entry(step, {**training, "data": data, "rows": batch, "learning_rate": number}),
+        "predict": Entry(predict, {**thinking, "data": data, "rows": rows}),
+        "evaluate": Entry(
+            evaluate, {**thinking, "data": data, "rows": rows, "weights": rows.astype(np.float32)}
+        ),
+        "trace": Entry(
+            trace, {**thinking, "input": data["inputs"][:1], "target": np.zeros(1, np.int32)}
+        ),
+    }
+
+
+def _initial(experiment: Experiment, seed: Any) -> dict[str, Any]:
+    _, dataset, network, _, optimizer = experiment
+    return _arrays(init_train_state(network, optimizer, dataset.in_shape, seed))
+
+
+def _arrays(train_state: TrainState) -> dict[str, Any]:
+    step, params, state, optimizer, key = train_state
+    key = jax.random.key_data(key)
+    return {"params": params, "state": state, "optimizer": optimizer, "key": key, "step": step}
+
+
+def _step_at(experiment: Experiment, learning_rate: Array) -> Any:
+    """A training step with this learning rate, or the run's own where it is NaN."""
+    own = jnp.isnan(learning_rate)
+
+    def replaced(argument: Any) -> Any:
+        if isinstance(argument, list):
+            return [replaced(inner) for inner in argument]
+        if not isinstance(argument, Call):
+            return argument
+        if argument.family is SCHEDULES:
+            schedule = argument.build("optimizer")
+            return lambda step: jnp.where(own, schedule(step), learning_rate)
+        inner = {name: replaced(value) for name, value in argument.arguments.items()}
+        return argument._replace(arguments=inner)
+
+    optimizer = replaced(experiment.config.optimizer).build("optimizer")
+    step = make_step(experiment.network, experiment.loss, optimizer, experiment.augment)
+
+    def at_rate(train_state: TrainState, batch: Examples) -> Any:
+        state = train_state.optimizer_state
+        if (rate := hyperparameters(state).get("learning_rate")) is not None:
+            rate = jnp.where(own, rate, learning_rate)
+            state = set_hyperparameters(state, learning_rate=rate)
+        return step(train_state._replace(optimizer_state=state), batch)
+
+    return at_rate

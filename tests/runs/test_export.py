@@ -1,0 +1,175 @@
+"""What is exported of a run: its entries compute what the library computes."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from webassembly import Machine
+
+from jaxnn.arrays import named_leaves
+from jaxnn.config import Experiment, build, parse_config
+from jaxnn.errors import ProgramError, RunError
+from jaxnn.optimizers import hyperparameters
+from jaxnn.prediction import look, verdicts
+from jaxnn.program.wasm import WasmModule
+from jaxnn.runs.export import PREDICTED, ExportedModule, carry, export_module
+from jaxnn.training import Examples, init_train_state, make_evaluate, make_step
+
+CONFIG = {
+    "data": "digits",
+    "model": ["flatten", {"dropout": 0.2}, {"dense": 16}, "relu", {"dense": 10}],
+    "optimizer": {
+        "sgd": {"learning_rate": {"cosine": {"peak": 0.1}}, "momentum": 0.9},
+    },
+    "training": {"batch_size": 20, "epochs": 3},
+    "seed": 4,
+}
+MOST = {"train": 130, "validation": 30, "test": 70}
+ROWS = np.arange(20, dtype=np.int32) * 3
+
+
+def config(**changes: Any) -> Experiment:
+    return build(parse_config({**CONFIG, **changes}))
+
+
+class Page:
+    """A module in wasmtime, with what is to lie in its memory."""
+
+    def __init__(self, exported: ExportedModule) -> None:
+        self.exported = exported
+        description = exported.description
+
+        def listed(arrays: Any) -> list[dict[str, Any]]:
+            return [{**x, "address": x["offset"]} for x in arrays]
+
+        arrays = description["memory"]["arrays"]
+        layout = {
+            "arrays": listed({"name": name, **x} for name, x in arrays.items()),
+            "entries": {
+                name: {side: listed(entry[side]) for side in ("inputs", "outputs")}
+                for name, entry in description["entries"].items()
+            },
+        }
+        self.machine = Machine(WasmModule(exported.plain, layout))
+        self.machine.stay(**exported.arrays)
+
+    def run(self, entry: str, **given: Any) -> dict[str, np.ndarray]:
+        """Calls an entry; its outputs by name."""
+        described = self.exported.description["entries"][entry]
+        own = [x["name"] for x in described["inputs"] if x["name"] in given]
+        assert set(own) == set(given)
+        outputs = self.machine.run(entry, *(given[name] for name in own))
+        return {x["name"]: y for x, y in zip(described["outputs"], outputs, strict=True)}
+
+    def stays(self, name: str) -> np.ndarray:
+        """An array in memory."""
+        return self.machine.read(self.machine.arrays[name])
+
+
+@pytest.fixture(scope="module")
+def experiment() -> Experiment:
+    return config()
+
+
+@pytest.fixture(scope="module")
+def page(experiment: Experiment) -> Page:
+    state = init_train_state(experiment.network, experiment.optimizer, (8, 8, 1), 7)
+    return Page(export_module(experiment, state.params, state.state, MOST))
+
+
+def close(found: Any, expected: Any) -> None:
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_new_training_starts_and_goes_on_as_python_s(page: Page, experiment: Experiment) -> None:
+    _, dataset, network, loss, optimizer = experiment
+    step = jax.jit(make_step(network, loss, optimizer))
+    carried = carry(experiment, MOST)
+    batch = Examples(carried.inputs[ROWS], carried.targets[ROWS])
+    expected = init_train_state(network, optimizer, dataset.in_shape, 4)
+    page.run("reset", seed=4)
+    for _ in range(3):
+        expected, totals = step(expected, batch)
+        found = page.run("step", rows=ROWS, learning_rate=np.nan)
+        close(found["loss"], totals.loss)
+        assert found["correct"] == totals.correct
+        rate = hyperparameters(expected.optimizer_state)["learning_rate"]
+        close(found["learning_rate"], rate)
+    for prefix, tree in (("params.", expected.params), ("optimizer.", expected.optimizer_state)):
+        for name, leaf in named_leaves(tree, prefix).items():
+            close(page.stays(name), leaf)
+    assert page.stays("step") == 3
+
+
+@pytest.mark.parametrize("optimizer", [{"sgd": 0.1}, CONFIG["optimizer"]])
+def test_a_learning_rate_that_is_given_is_used(optimizer: Any) -> None:
+    experiment = config(optimizer=optimizer, model=["flatten", {"dense": 10}])
+    state = init_train_state(experiment.network, experiment.optimizer, (8, 8, 1), 7)
+    page = Page(export_module(experiment, state.params, state.state, MOST))
+    before = page.stays("params.1.weight")
+    assert page.run("step", rows=ROWS, learning_rate=0.0)["learning_rate"] == 0
+    np.testing.assert_array_equal(page.stays("params.1.weight"), before)
+    page.run("step", rows=ROWS, learning_rate=0.25)
+    assert not np.array_equal(page.stays("params.1.weight"), before)
+    close(page.run("step", rows=ROWS, learning_rate=0.25)["learning_rate"], 0.25)
+
+
+def test_it_predicts_evaluates_and_traces_as_python(page: Page, experiment: Experiment) -> None:
+    _, dataset, network, loss, _ = experiment
+    page.run("reset", seed=1)
+    state = init_train_state(network, experiment.optimizer, (8, 8, 1), 1)
+    params = state.params
+    test = page.exported.description["splits"]["test"]
+    assert test == {"first": 160, "count": 70, "of": len(dataset.test.targets)}
+    carried = carry(experiment, MOST)
+    rows = np.minimum(test["first"] + np.arange(PREDICTED), test["first"] + 69).astype(np.int32)
+    examples = carried.inputs[rows], carried.targets[rows]
+    found = page.run("predict", rows=rows)
+    expected = verdicts(network, loss, params, state.state, *examples)
+    for name, array in zip(("predicted", "confidence", "loss"), expected, strict=True):
+        close(found[name], array)
+    weights = (np.arange(PREDICTED) < 70).astype(np.float32)
+    found = page.run("evaluate", rows=rows, weights=weights)
+    split = dataset.test._replace(inputs=examples[0][:70], targets=examples[1][:70])
+    evaluation = make_evaluate(network, loss)(params, state.state, split)
+    close(found["loss"] / 70, evaluation.loss)
+    close(found["correct"] / 70, evaluation.accuracy)
+    target = np.array([-1], np.int32)
+    found = page.run("trace", input=examples[0][:1], target=target)
+    expected = look(network, loss, params, state.state, examples[0][:1], target)
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        close(found[name], array)
+
+
+def test_rows_that_are_not_there_and_odd_rates_do_no_harm(page: Page) -> None:
+    rows = np.array([-5, 2**31 - 1, -(2**31), 10**6] * 5, np.int32)
+    for rate in (np.inf, -np.inf, -1.0, 1e38):
+        page.run("reset", seed=1)
+        page.run("step", rows=rows, learning_rate=rate)
+    page.run("predict", rows=np.full(PREDICTED, -7, np.int32))
+    page.run("reset", seed=1)
+    assert np.isfinite(page.run("step", rows=ROWS, learning_rate=0.1)["loss"])
+
+
+def test_examples_are_taken_evenly(experiment: Experiment) -> None:
+    carried = carry(experiment, {"train": 100, "validation": 0, "test": 10**6})
+    total = len(experiment.dataset.train.targets)
+    np.testing.assert_array_equal(
+        carried.targets[:100], experiment.dataset.train.targets[np.arange(100) * total // 100]
+    )
+    assert carried.splits["test"]["count"] == len(experiment.dataset.test.targets)
+    with pytest.raises(RunError, match="fewer than a batch of 20"):
+        carry(experiment, {**MOST, "train": 19})
+
+
+def test_what_cannot_be_exported_is_named() -> None:
+    experiment = config(training={"batch_size": 20, "precision": "float64"})
+    state = init_train_state(experiment.network, experiment.optimizer, (8, 8, 1), 7)
+    with pytest.raises(RunError, match="float64"):
+        export_module(experiment, state.params, state.state, MOST)
+    experiment = config(model=["flatten", {"dense": {"units": 10, "weight_init": "orthogonal"}}])
+    state = init_train_state(experiment.network, experiment.optimizer, (8, 8, 1), 7)
+    with pytest.raises(ProgramError, match="orthogonal"):
+        export_module(experiment, state.params, state.state, MOST)
