@@ -105,16 +105,14 @@ def _remainder(a: Array, b: Array) -> Array:
 
 
 def _shift(function: Function, *, signed: bool) -> Function:
-    def shift(a: Array, b: Array) -> Array:
-        width = 8 * a.dtype.itemsize
-        whole = b.astype(np.dtype(f"u{b.dtype.itemsize}")) >= width
-        kind = "i" if signed else "u"
-        bits = a.view(f"{kind}{a.dtype.itemsize}")
-        shifted = function(bits, np.where(whole, 0, b))
-        beyond = np.where(bits < 0, -1, 0) if signed else 0
-        return np.where(whole, beyond, shifted).astype(a.dtype)
+    def shift(operation: Operation, a: Array, b: Array) -> Array:
+        width = a.dtype.itemsize
+        words = a.view(f"{'i' if signed else 'u'}{width}")
+        whole = b.view(f"u{width}") >= 8 * width
+        shifted = function(words, np.where(whole, 0, b).astype(words.dtype))
+        return np.where(whole, -(words < 0).astype(words.dtype), shifted).view(a.dtype)
 
-    return _elements(shift)
+    return shift
 
 
 # Other places.

@@ -149,8 +149,15 @@ def _split(b: Builder, eqn: Any, x: Value) -> list[Value]:
 
 
 def _unstack(b: Builder, eqn: Any, x: Value) -> list[Value]:
-    axis, shape = eqn.params["axis"], output_type(eqn)[0]
+    axis = eqn.params["axis"]
+    shape = [n for i, n in enumerate(x.shape) if i != axis]
     return [b.reshape(part, shape) for part in parts(b, x, axis, [1] * x.shape[axis])]
+
+
+def _tile(b: Builder, eqn: Any, x: Value) -> Value:
+    pairs = zip(eqn.params["reps"], x.shape, strict=True)
+    apart = b.broadcast(x, [n for pair in pairs for n in pair], range(1, 2 * len(x.shape), 2))
+    return b.reshape(apart, output_type(eqn)[0])
 
 
 def _iota(b: Builder, eqn: Any) -> Value:
@@ -359,6 +366,7 @@ RULES: dict[str, Rule] = {
     "max": _largest("max", "or"),
     "min": _largest("min", "and"),
     "mul": _mul,
+    "name": _same,
     "optimization_barrier": _same,
     "pad": _pad,
     "pow": _power,
@@ -379,6 +387,8 @@ RULES: dict[str, Rule] = {
     "square": lambda b, eqn, x: b.elementwise("mul", x, x),
     "squeeze": _reshape,
     "stack": _stack,
+    "stop_gradient": _same,
+    "tile": _tile,
     "transpose": _transpose,
     "unstack": _unstack,
 }

@@ -135,7 +135,12 @@ def _random_seed(b: Builder, eqn: Any, seeds: Value) -> list[Value]:
 
 def _by_definition(b: Builder, eqn: Any, *inputs: Value) -> list[Value]:
     """What JAX itself writes in other primitives."""
-    define = functools.partial(eqn.primitive.impl, **eqn.params)
+
+    def define(*arrays: Any) -> Any:
+        if (whole := eqn.params.get("_prim")) is not None:
+            return whole.expand(*jax.tree.unflatten(whole.in_tree, arrays))
+        return eqn.primitive.impl(*arrays, **eqn.params)
+
     arrays = [jax.ShapeDtypeStruct(x.aval.shape, x.aval.dtype) for x in eqn.invars]
     return _inline(b, jax.make_jaxpr(define)(*arrays), inputs)
 
@@ -262,7 +267,11 @@ def _while(b: Builder, eqn: Any, *inputs: Value) -> list[Value]:
 
 def _scan(b: Builder, eqn: Any, *inputs: Value) -> list[Value]:
     p = eqn.params
-    ends = p["num_consts"], p["num_consts"] + p["num_carry"]
+    if "ft_in" in p:  # JAX 0.12
+        counts = [len(part) for part in p["ft_in"].unpack()]
+    else:
+        counts = [p["num_consts"], p["num_carry"]]
+    ends = counts[0], counts[0] + counts[1]
     constants, carries, arrays = inputs[: ends[0]], inputs[ends[0] : ends[1]], inputs[ends[1] :]
     slices = [(x.shape[1:], x.dtype) for x in arrays]
     body, arguments = _settled(carries, lambda x: _Inner(b, p["jaxpr"], [*constants, *x, *slices]))
@@ -286,7 +295,7 @@ def _scan(b: Builder, eqn: Any, *inputs: Value) -> list[Value]:
 
 
 _NESTING: dict[str, Rule] = {
-    "checkpoint": _call,
+    "call_hi_primitive": _by_definition,
     "closed_call": _call,
     "cond": _cond,
     "custom_jvp_call": _call,
@@ -295,6 +304,7 @@ _NESTING: dict[str, Rule] = {
     "platform_index": _platform_index,
     "random_gamma": _by_definition,
     "random_seed": _random_seed,
+    "remat2": _call,
     "scan": _scan,
     "while": _while,
 }
