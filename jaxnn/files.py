@@ -40,6 +40,11 @@ def open_plain(path: Readable) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, stream)
 
 
+def user_path(path: str | Path) -> Path:
+    """Returns a path as a shell understands it: with a home folder in the place of ``~``."""
+    return Path(os.path.expanduser(path))
+
+
 @contextmanager
 def temporary(path: Path) -> Iterator[BinaryIO]:
     """Opens a new file beside a path, of a name that nothing else has; removes it in the end.

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jaxnn.errors import RunError
-from jaxnn.files import write_text, write_whole
+from jaxnn.files import user_path, write_text, write_whole
 
 
 @pytest.mark.parametrize(("place", "name"), [(os, "fsync"), (Path, "replace"), (Path, "open")])
@@ -91,3 +91,10 @@ def test_many_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> N
         assert path.read_text() in texts
     assert path.read_text() in texts
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_path_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert user_path("~/runs/a") == Path("/home/ada/runs/a")
+    for path in ("runs/~", "/runs", "~nobody-of-this-name/runs"):
+        assert user_path(path) == Path(path)

@@ -5,21 +5,19 @@ when it is complete.
 """
 
 import hashlib
-import io
 import json
 import os
 import sys
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from jaxnn.data.download import cache_folder
+from jaxnn.data.listing import Source
 from jaxnn.data.preparation import crop_and_resize, read_image
 from jaxnn.data.progress import progress
 from jaxnn.errors import DataError
@@ -29,9 +27,6 @@ Shape = tuple[int, int, int]
 Mapped = np.memmap[Any, np.dtype[np.uint8]]
 Unreadable = dict[str, str]
 """The files that are no images that can be read, and the message on each."""
-
-_LARGEST_FILE = 1 << 28
-"""Bytes in an archive that may be taken for an image; what claims to have more is not unpacked."""
 
 _MOST_UNREADABLE = 0.1
 """If a larger part of the files cannot be read, this is not the folder that was meant."""
@@ -47,97 +42,6 @@ _BLOCK = 128
 
 _WAY = 1
 """Counts the ways in which images have become examples: another one needs another cache."""
-
-_NOT_UNPACKED = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What reading a member of an archive raises: damaged, encrypted, compressed in an unknown way."""
-
-
-class Source(NamedTuple):
-    """A folder or an archive.
-
-    Attributes:
-        path: where it is.
-        files: of each file's name, relative to the source, with parts separated by "/", something
-            that changes when the file does; in the order of the names. Folders are among them, with
-            a "/" at the end.
-        open: gives a file's path, or a stream of its bytes.
-    """
-
-    path: Path
-    files: dict[str, str]
-    open: Callable[[str], Path | BinaryIO]
-
-
-@contextmanager
-def open_source(path: Path) -> Iterator[Source]:
-    """Opens a folder or a .zip; nothing of an archive is written anywhere.
-
-    Raises:
-        DataError: it is neither, cannot be read, or has a member that leaves the folder.
-    """
-    try:
-        if path.is_dir():
-            archive = None
-            source = Source(path, dict(sorted(_walk(path))), path.joinpath)
-        elif zipfile.is_zipfile(path):
-            archive = zipfile.ZipFile(path)
-            source = _members(path, archive)
-        else:
-            what = "neither a folder nor a complete .zip file"
-            raise DataError(f"{path}: {what if path.exists() else 'there is no such file'}")
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{path}: a damaged .zip file: {error}. Get an intact copy") from error
-    except OSError as error:
-        raise DataError(f"{error.filename or path}: cannot be read: {error.strerror}") from error
-    with archive or nullcontext():
-        yield source
-
-
-def _walk(path: Path) -> Iterator[tuple[str, str]]:
-    """Lists a folder's contents; links to folders count, unless they lead back to themselves."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for folder, inner, files in os.walk(path, onerror=fail, followlinks=True):
-        here = Path(folder)
-        inner[:] = [n for n in inner if not here.resolve().is_relative_to((here / n).resolve())]
-        prefix = "" if here == path else here.relative_to(path).as_posix() + "/"
-        for name in inner:
-            yield f"{prefix}{name}/", ""
-        for name in files:
-            file = os.path.join(folder, name)
-            status = os.stat(file, follow_symlinks=os.path.exists(file))
-            yield prefix + name, f"{status.st_size} {status.st_mtime_ns}"
-
-
-def _members(path: Path, archive: zipfile.ZipFile) -> Source:
-    """Lists an archive's contents."""
-    modified = path.stat().st_mtime_ns
-    # Some programs write backslashes; and a drive means something on some systems only.
-    members = {member.filename.replace("\\", "/"): member for member in archive.infolist()}
-    for name in members:
-        if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
-            raise DataError(
-                f"{path}: the archive's member {name!r} leaves its folder. An honest archive has "
-                "none such: get another copy"
-            )
-
-    def read(name: str) -> BinaryIO:
-        member = members[name]
-        if member.file_size > _LARGEST_FILE:
-            raise DataError(
-                f"{path / name}: {member.file_size} bytes are refused: at most "
-                f"{_LARGEST_FILE >> 20} MiB are unpacked for an image"
-            )
-        try:
-            stream = io.BytesIO(archive.read(member))
-        except _NOT_UNPACKED as error:
-            raise DataError(f"{path / name}: cannot be unpacked: {error}") from error
-        stream.name = path / name  # for messages
-        return stream
-
-    return Source(path, {n: f"{members[n].CRC} {modified}" for n in sorted(members)}, read)
 
 
 def decode(source: Source, names: Sequence[str], shape: Shape) -> tuple[Mapped, Unreadable]:
@@ -173,8 +77,8 @@ def decode(source: Source, names: Sequence[str], shape: Shape) -> tuple[Mapped, 
         assert images is not None
     if unreadable:
         print(
-            f"warning: {source.path}: {len(unreadable):,} of {len(names):,} files cannot be read "
-            f"as images and are left out:\n{_listed(unreadable)}",
+            f"warning: {source.path}: {len(unreadable):,} of {len(names):,} images cannot be "
+            f"read and are left out:\n{_listed(unreadable)}",
             file=sys.stderr,
         )
     return images, unreadable
@@ -228,8 +132,8 @@ def _decoded(
                     yield image
             if len(unreadable) > _MOST_UNREADABLE * len(names):
                 raise DataError(
-                    f"{source.path}: more than a tenth of its {len(names):,} files cannot be read "
-                    f"as images, and decoding was given up:\n{_listed(unreadable)}\n"
+                    f"{source.path}: more than a tenth of its {len(names):,} images cannot be "
+                    f"read, and decoding was given up:\n{_listed(unreadable)}\n"
                     "Check that this is the folder that you mean"
                 )
             advance(len(block))

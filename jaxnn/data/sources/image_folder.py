@@ -5,23 +5,21 @@ memory: a data set may be larger than that, and the next time it is there at onc
 """
 
 import difflib
+import sys
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from jaxnn.data.dataset import Dataset, Normalize, Split, normalization
-from jaxnn.data.decoding import decode, open_source, select
+from jaxnn.data.decoding import decode, select
 from jaxnn.data.division import cuts, spread
 from jaxnn.data.download import data_folder
-from jaxnn.data.sources.tables import class_names
+from jaxnn.data.layout import Folders, SplitName, find_layout
+from jaxnn.data.listing import open_source
+from jaxnn.data.names import class_name, class_names, data_name
 from jaxnn.errors import DataError
-
-Folders = dict[str, list[str]]
-"""The names of the files in each folder."""
-
-_SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-"""What the folders of a collection that brings its own division are called."""
+from jaxnn.files import user_path
 
 _LARGEST_SIDE = 512
 """To this ``read_image`` reduces an image, here and wherever one is prepared for a network."""
@@ -33,6 +31,7 @@ def image_folder(
     size: int | list[int],
     channels: Literal[1, 3] = 3,
     classes: dict[str, str] | None = None,
+    splits: dict[SplitName, str] | None = None,
     validation: float | int | None = None,
     test: float | int | None = None,
     balance: Literal["undersample", "repeat"] | None = None,
@@ -41,20 +40,24 @@ def image_folder(
     """Loads images of your own, from a folder or a .zip, as a data set.
 
     Each class has a folder with its images: ``<class>/<image>``, or ``train/<class>/<image>`` and
-    so for ``test`` and ``validation`` (or ``val``); ``train`` alone must be there. All that may lie
-    in one folder more. Folders within that of a class belong to it; files outside of these folders,
-    and names that begin with a dot, do not count. Images may be of any size and of all the formats
-    that ``read_image`` knows, mixed. The middle of each, of the proportions asked for, is resized;
-    transparent parts become white. So it is done with an image for a trained network: see
-    ``prepare``.
+    so for ``test`` and ``validation``, of which ``train`` must be there. Such folders are known by
+    the usual names, in any case: ``Training``, ``test_set``, ``val``, ``valid`` and so on. All that
+    may lie in one folder more. Folders within that of a class belong to it. What systems leave
+    behind (names with a dot first, ``Thumbs.db``, ``@eaDir``) does not count; all else that is not
+    used, such as text among the images and folders beside the splits, is listed in a warning on
+    stderr.
+
+    Images may be of any size and of all the formats that ``read_image`` knows, mixed. The middle of
+    each, of the proportions asked for, is resized; transparent parts become white. So it is done
+    with an image for a trained network: see ``prepare``.
 
     What the folder does not divide itself is divided by the names of the files and their folders
     alone, and each folder is spread evenly: see ``spread``.
 
     Decoding uses all cores, shows its progress, and is done once: the examples lie in the cache
     folder (``cache_folder``) and are mapped into memory. They are decoded again if a file or the
-    shape has changed, or the cache is not whole; it may be deleted at any time. Files that are not
-    images that can be read are left out and listed in a warning on stderr.
+    shape has changed, or the cache is not whole; it may be deleted at any time. Images
+    that cannot be read are left out and listed in that warning too.
 
     Args:
         path: a folder or a .zip, relative to the working directory or else to the data folder.
@@ -64,6 +67,8 @@ def image_folder(
             other}``. "*" stands for all folders that are not named; without it they are left out.
             Classes are numbered in this order; by default, in that of the folders' names, by value
             if all are numbers.
+        splits: the folder of each split, where it is not to be found by its name: ``{train:
+            images_2017, test: images_2018}``, within ``path``.
         validation: how many examples to hold out for validation: a whole number of them, or a
             fraction of what is divided. By default 0.1, unless the folder has such a split.
         test: how many to hold out for test, likewise; by default 0.2, unless the folder has it.
@@ -80,9 +85,10 @@ def image_folder(
         read-only, memory-mapped.
 
     Raises:
-        DataError: there is no such folder, archive or class; a class has no image to train on; more
-            than a tenth of the files cannot be read; an archive's member leaves the folder; or the
-            cache cannot be written.
+        DataError: there is no such folder, archive or class; a class has no image to train on;
+            folders look like splits, but it is not clear which they are, or the name of a class is
+            not UTF-8; more than a tenth of the images cannot be read; an archive's member leaves
+            the folder; or the cache cannot be written.
         ValueError: ``size``, ``validation`` or ``test`` is not one that it can be, or given
             although the folder has that split.
     """
@@ -92,9 +98,16 @@ def image_folder(
             f"size = {size}: it must be one number of pixels, or [height, width], from 1 to "
             f"{_LARGEST_SIDE}"
         )
-    path = _find(Path(path))
+    path = _find(user_path(path))
+    if classes is not None:
+        classes = {class_name(folder): class_name(own) for folder, own in classes.items()}
     with open_source(path) as source:
-        found = _division(path, list(source.files))
+        found, unused = find_layout(
+            path, list(source.files), source.others, splits=splits, classes=list(classes or ())
+        )
+        if unused:
+            lines = "".join(f"\n  {line}" for line in unused)
+            print(f"warning: {path}: not all of it is used:{lines}", file=sys.stderr)
         for name, share in (("validation", validation), ("test", test)):
             if share is not None and name in found:
                 raise ValueError(f"{name} = {share}: {path} has its own split; leave it out")
@@ -104,26 +117,27 @@ def image_folder(
         images, unreadable = decode(source, files, (height, width, channels))
 
     names = tuple(dict.fromkeys((classes or class_of).values()))
-    splits, start = {}, 0
+    parts: dict[SplitName, Split] = {}
+    start = 0
     for split, order in ordered.items():
         labels = [names.index(class_of[folder]) for file, folder in order if file not in unreadable]
         end = start + len(labels)
-        splits[split] = Split(images[start:end], np.array(labels, np.int32))
+        parts[split] = Split(images[start:end], np.array(labels, np.int32))
         start = end
 
     # What is divided here is in an order that spreads the classes: splits are parts without gaps.
-    inputs, targets = splits["train"]
+    inputs, targets = parts["train"]
+    if not len(targets):
+        raise DataError(f"{path}: expected images of every class to train on, found none")
     a, b = cuts(
         len(targets),
-        validation=0 if "validation" in splits else 0.1 if validation is None else validation,
-        test=0 if "test" in splits else 0.2 if test is None else test,
+        validation=0 if "validation" in parts else 0.1 if validation is None else validation,
+        test=0 if "test" in parts else 0.2 if test is None else test,
     )
     train = Split(inputs[:a], targets[:a])
-    held_out = splits.get("validation", Split(inputs[a:b], targets[a:b]))
-    tested = splits.get("test", Split(inputs[b:], targets[b:]))
+    held_out = parts.get("validation", Split(inputs[a:b], targets[a:b]))
+    tested = parts.get("test", Split(inputs[b:], targets[b:]))
 
-    if not len(tested.targets):
-        raise ValueError(f"test = {test}: at least one example is needed for test")
     counts = np.bincount(train.targets, minlength=len(names))
     if not counts.all():
         name = names[counts.argmin()]
@@ -133,55 +147,19 @@ def image_folder(
             f"{folders or 'none'}). Add images, or leave the class out by naming the others in "
             "`classes`"
         )
+    if not len(tested.targets):
+        raise ValueError(f"test = {test}: at least one example is needed for test")
     if balance is not None and counts.min() != counts.max():
         rows = _balanced(train.targets, counts.max() if balance == "repeat" else counts.min())
         train = Split(select(images, rows), train.targets[rows])
     mean, deviation = normalization(train.inputs, normalize)
-    return Dataset(path.resolve().stem, train, held_out, tested, names, mean, deviation)
+    return Dataset(data_name(path.resolve()), train, held_out, tested, names, mean, deviation)
 
 
 def _find(path: Path) -> Path:
     """Looks for a relative path in the working directory, and then in the data folder."""
-    path = path.expanduser()
     elsewhere = data_folder() / path
     return elsewhere if elsewhere.exists() and not path.exists() else path
-
-
-def _division(path: Path, names: list[str]) -> dict[str, Folders]:
-    """Finds the splits, "train" first, and in each the folders of classes with their files.
-
-    Args:
-        path: for messages.
-        names: of files and, with "/" at the end, folders.
-    """
-    places = [(name, name.split("/")) for name in names]
-    places = [
-        (name, parts)
-        for name, parts in places
-        if not any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    ]
-    depth = 0
-    while True:
-        folders = {parts[depth] for _, parts in places if len(parts) > depth + 1}
-        outer = {parts[depth] for _, parts in places if len(parts) > depth + 2}
-        if "train" in outer or len(folders) != 1 or not outer:
-            break
-        depth += 1
-    divided = "train" in outer
-    found: dict[str, Folders] = {"train": {}}
-    for name, parts in places:
-        *above, split = parts[: depth + 1] if divided else [*parts[:depth], "train"]
-        below = parts[len(above) + divided :]
-        if split in _SPLITS and len(below) > 1:
-            files = found.setdefault(_SPLITS[split], {}).setdefault(below[0], [])
-            if not name.endswith("/"):
-                files.append(name)
-    if not found["train"]:
-        raise DataError(
-            f"{path}: expected a folder for each class, found none. Put the images into folders: "
-            "<class>/<image>, or train/<class>/<image> and test/<class>/<image>"
-        )
-    return found
 
 
 def _class_of(path: Path, folders: set[str], classes: dict[str, str] | None) -> dict[str, str]:
@@ -194,7 +172,8 @@ def _class_of(path: Path, folders: set[str], classes: dict[str, str] | None) -> 
             near = difflib.get_close_matches(name, folders, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise DataError(
-                f"{path}: `classes` names {name!r}, but there is no such folder; {hint}folders: "
+                f"{path}: `classes` names {name!r}, but there is no such folder of images; {hint}"
+                "folders: "
                 f"{', '.join(class_names(list(folders)))}"
             )
         for folder in [name] if name != "*" else class_names(list(folders - set(classes))):

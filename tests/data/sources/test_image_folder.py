@@ -17,7 +17,16 @@ import pytest
 from PIL import Image
 from running import run_script
 
-from jaxnn.data import Dataset, cache_folder, decoding, image_folder, prepare, read_image, spread
+from jaxnn.data import (
+    Dataset,
+    cache_folder,
+    decoding,
+    image_folder,
+    listing,
+    prepare,
+    read_image,
+    spread,
+)
 from jaxnn.errors import DataError
 
 CLASSES = ("cat", "dog", "owl")
@@ -145,9 +154,17 @@ def test_both_forms_give_the_same_examples_in_the_same_order(tmp_path: Path) -> 
     )
 
 
-def test_backslashes_in_an_archive_separate_folders(tmp_path: Path) -> None:
-    files = {name.replace("/", "\\"): image for name, image in some({"cat": 5, "dog": 5}).items()}
-    assert image_folder(written(tmp_path, "zip", files), size=8).classes == ("cat", "dog")
+@pytest.mark.parametrize(
+    "form", ["./{}", "pets\\{}", ".\\{}", "pets//{}"], ids=["dot", "backslash", "both", "twice"]
+)
+def test_names_in_an_archive_may_be_written_in_other_ways(tmp_path: Path, form: str) -> None:
+    files = some({"cat": 5, "dog": 5}) | {"dog/": b""}
+    if "\\" in form:
+        files = {name.replace("/", "\\"): image for name, image in files.items()}
+    path = written(tmp_path, "zip", {form.format(name): image for name, image in files.items()})
+    data = image_folder(path, size=8)
+    assert data.classes == ("cat", "dog")
+    assert sum(len(split.targets) for split in data[1:4]) == 10
 
 
 def test_folders_named_by_numbers_are_in_their_order(tmp_path: Path) -> None:
@@ -168,6 +185,107 @@ def test_folders_within_and_links_to_folders_count(tmp_path: Path) -> None:
     (path / "cat" / "again").symlink_to(path, target_is_directory=True)  # leads back
     data = image_folder(path, size=8, validation=0, test=1)
     assert len(data.train.targets) + len(data.test.targets) == 9
+
+
+CLUTTER = {
+    f"{place}{name}": content
+    for place in ("", "pets/cat/")
+    for name, content in {
+        "Thumbs.db": b"?",
+        "desktop.ini": b"?",
+        "Desktop.ini": b"?",
+        ".DS_Store": b"?",
+        "._000.png": b"?",
+        "Icon\r": b"",
+        "@eaDir/000.png/SYNOFILE_THUMB_M.jpg": encoded((1, 1, 1), kind="JPEG"),
+        "__MACOSX/000.png": b"?",
+        "$RECYCLE.BIN/000.png": encoded((1, 1, 1)),
+        ".ipynb_checkpoints/000-checkpoint.png": encoded((1, 1, 1)),
+    }.items()
+}
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_what_systems_leave_behind_does_not_count(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {"cat": 8, "dog": 8}
+    data = image_folder(written(tmp_path, kind, some(counts, "pets/") | CLUTTER), size=8)
+    every = [example for split in ("train", "validation", "test") for example in seen(data, split)]
+    assert (data.classes, len(every), set(every)) == (("cat", "dog"), 16, expected(counts))
+    assert capsys.readouterr().err.startswith("Decoding 16 images")  # and no warning
+
+
+TEXTS = ("txt", "xml", "json", "csv")
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_what_lies_among_images_is_listed_and_changes_nothing(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {"cat": 8, "dog": 8}
+    plain = image_folder(written(tmp_path / "plain", kind, some(counts)), size=8)
+    capsys.readouterr()
+    notes = {f"{name}/{k:03}.{end}": b"<?" for name in counts for k in range(8) for end in TEXTS}
+    notes |= {"cat/LICENSE": b"P1 is", "labels": b""}
+    path = written(tmp_path / "mixed", kind, some(counts) | notes)
+    mixed = image_folder(path, size=8)
+    for split in ("train", "validation", "test"):
+        assert seen(mixed, split) == seen(plain, split)
+    warning, listed, decoding = capsys.readouterr().err.splitlines()
+    assert warning == f"warning: {path}: not all of it is used:"
+    assert listed.startswith("  65 files that are not an image: cat/000.csv, cat/000.json, cat/0")
+    assert listed.endswith(", 62 more")
+    assert decoding.startswith("Decoding 16 images")
+
+
+def test_images_are_known_by_what_they_hold(tmp_path: Path) -> None:
+    """Some collections give their images no suffix, or one of their own."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "faces"
+    kinds = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+    for name in ("ann", "bob"):
+        for kind in kinds:
+            stream = io.BytesIO()
+            Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8)).save(stream, kind)
+            for ending in ("", ".happy"):
+                unpacked(path, {f"{name}/{kind}{ending}": stream.getvalue()})
+    data = image_folder(path, size=8)
+    assert sum(len(split.targets) for split in data[1:4]) == 2 * 2 * len(kinds)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, "folder", some({"cat": 5, "dog": 5}))
+    os.mkfifo(path / "cat" / "pipe.png")
+    assert image_folder(path, size=8).classes == ("cat", "dog")
+    assert "  1 file that is not an image: cat/pipe.png\n" in capsys.readouterr().err
+    with pytest.raises(DataError, match="neither a folder nor a complete"):
+        image_folder(path / "cat" / "pipe.png", size=8)
+
+
+def test_a_link_to_nothing_is_an_image_that_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, "folder", some({"cat": 10, "dog": 10}))
+    (path / "cat" / "lost.png").symlink_to(tmp_path / "nowhere")
+    image_folder(path, size=8)
+    assert "lost.png: cannot read the image: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_a_folder_that_divides_itself_has_a_word_for_what_it_leaves_out(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = {"cat": 8, "dog": 12}, {"cat": 3, "dog": 1}
+    files = some(train, "a/seg_train/seg_train/") | some(test, "a/seg_test/seg_test/")
+    path = written(tmp_path, kind, files | {"a/seg_pred/seg_pred/1.png": encoded((1, 1, 1))})
+    data = image_folder(path, size=8, validation=2)
+    assert set(seen(data, "test")) == expected(test)
+    assert f"{path}: not all of it is used:\n  a/seg_pred/: 1 image\n" in capsys.readouterr().err
+    named = image_folder(
+        path, size=8, splits={"train": "a/seg_test/seg_test", "test": "a/seg_train/seg_train"}
+    )
+    assert set(seen(named, "test")) == expected(train)
 
 
 def test_a_relative_path_may_lie_in_the_data_folder(
@@ -260,7 +378,10 @@ def test_folders_can_be_mapped_to_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        ({"owll": "bird", "*": "other"}, "no such folder; did you mean 'owl'? folders: cat, dog"),
+        (
+            {"owll": "bird", "*": "other"},
+            "no such folder of images; did you mean 'owl'? folders: cat, dog",
+        ),
         ({"*": "all"}, "expected at least two classes, found only all"),
         ({"cat": "pet", "dog": "pet"}, "expected at least two classes, found only pet, pet"),
         (
@@ -460,7 +581,8 @@ def bomb() -> bytes:
 JPEG = encoded((9, 9, 9), (64, 64), "JPEG")
 UNREADABLE = {
     "corrupt JPEG": ("dog/broken.jpg", JPEG[: len(JPEG) // 2], "cannot read the image: damaged"),
-    "text": ("dog/notes.txt", b"these are dogs\n" * 50, "not an image that can be read (BMP, GIF"),
+    "text": ("dog/text.jpg", b"these are dogs\n" * 50, "not an image that can be read (BMP, GIF"),
+    "a format too new": ("dog/phone.HEIC", bytes(50), "not an image that can be read (BMP, GIF"),
     "bomb": (
         "dog/large.png",
         bomb(),
@@ -494,25 +616,23 @@ def test_a_file_that_is_no_image_is_listed_and_left_out(
 
 
 def test_the_warning_says_how_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = some({"cat": 100, "dog": 60}) | {f"dog/{k}.txt": b"?" for k in range(12)}
+    files = some({"cat": 100, "dog": 60}) | {f"dog/{k}.gif": b"?" for k in range(12)}
     path = written(tmp_path, "zip", files)
     image_folder(path, size=8)
     lines = capsys.readouterr().err.splitlines()[1:]
-    assert lines[0] == (
-        f"warning: {path}: 12 of 172 files cannot be read as images and are left out:"
-    )
+    assert lines[0] == (f"warning: {path}: 12 of 172 images cannot be read and are left out:")
     assert lines[-1] == "  and 2 more"
     assert len(lines) == 12
 
 
 def test_many_files_that_are_no_images_are_fatal(tmp_path: Path, own_cache: Path) -> None:
-    files = some({"cat": 9, "dog": 9}) | {f"dog/{k}.txt": b"?" for k in range(3)}
+    files = some({"cat": 9, "dog": 9}) | {f"dog/{k}.gif": b"?" for k in range(3)}
     path = written(tmp_path, "zip", files)
     with pytest.raises(
-        DataError, match="more than a tenth of its 21 files cannot be read"
+        DataError, match="more than a tenth of its 21 images cannot be read"
     ) as caught:
         image_folder(path, size=8)
-    assert f"  {path}/dog/0.txt: not an image" in str(caught.value)
+    assert f"  {path}/dog/0.gif: not an image" in str(caught.value)
     assert os.listdir(own_cache) == []
 
 
@@ -531,7 +651,7 @@ def test_a_damaged_member_of_an_archive_is_listed(
 def test_a_member_that_unpacks_to_too_much_is_not_unpacked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "_LARGEST_FILE", 1 << 20)
+    monkeypatch.setattr(listing, "_LARGEST_FILE", 1 << 20)
     path = tmp_path / "animals.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, image in some({"cat": 10, "dog": 10}).items():
@@ -544,12 +664,30 @@ def test_a_member_that_unpacks_to_too_much_is_not_unpacked(
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
-def test_a_class_without_images_is_refused(tmp_path: Path, kind: str) -> None:
-    path = written(tmp_path, kind, some({"cat": 5, "dog": 5}) | {"owl/": b""})
+def test_a_folder_without_images_is_no_class(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, kind, some({"cat": 5, "dog": 5}) | {"owl/": b"", "more/a.txt": b"?"})
+    assert image_folder(path, size=8).classes == CLASSES[:2]
+    warning = f"warning: {path}: not all of it is used:\n  more/: no image\n  owl/: no image\n"
+    assert warning in capsys.readouterr().err
+    with pytest.raises(DataError, match="`classes` names 'owl', but there is no such folder of im"):
+        image_folder(path, size=8, classes={"cat": "cat", "owl": "owl"})
+
+
+def test_a_class_whose_images_are_all_held_out_is_refused(tmp_path: Path) -> None:
+    files = some({"cat": 50}, "train/") | {"train/owl/a.png": b"?"} | some({"owl": 5}, "test/")
+    path = written(tmp_path, "zip", files)
     message = "expected images of every class to train on, found none of 'owl' (folders: owl). Add"
     with pytest.raises(DataError, match=re.escape(f"{path}: {message}")):
         image_folder(path, size=8)
-    assert image_folder(path, size=8, classes={"cat": "cat", "dog": "dog"}).classes == CLASSES[:2]
+
+
+def test_classes_that_only_the_test_split_has_are_refused(tmp_path: Path) -> None:
+    files = some({"cat": 5, "dog": 5}, "test/") | some({"owl": 9}, "train/")
+    path = written(tmp_path, "zip", files)
+    with pytest.raises(DataError, match=r"expected images of every class to train on, found none$"):
+        image_folder(path, size=8, classes={"cat": "cat", "dog": "dog"})
 
 
 def test_a_class_only_the_test_split_has_is_refused(tmp_path: Path) -> None:
@@ -610,6 +748,37 @@ def test_a_split_that_is_there_is_not_to_be_cut_off(tmp_path: Path) -> None:
 
 
 # --- In the scripts
+
+
+def test_scripts_take_splits_as_they_are_called_or_say_how_to_name_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def config(name: str, files: Mapping[str, bytes], **options: Any) -> Path:
+        path = unpacked(tmp_path / name, files)
+        data = {"image_folder": {"path": str(path), "size": 8, "normalize": "unit"} | options}
+        network = ["flatten", {"dense": 2}]
+        training = {"epochs": 1, "batch_size": 5}
+        values = {"data": data, "model": network, "optimizer": {"sgd": 0.1}, "training": training}
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(values))
+        return tmp_path / f"{name}.yaml"
+
+    train, test = {"cat": 8, "dog": 12}, {"cat": 3, "dog": 1}
+    usual = some(train, "Training/") | some(test, "Testing/") | {"more/a.png": encoded((1, 1, 1))}
+    outcome = run_script(capsys, "browse", config("usual", usual))
+    assert outcome.status == 0
+    assert "not all of it is used:\n  more/: 1 image\n" in outcome.err
+    assert re.search(r"^all +18 +2 +4$", outcome.out, re.MULTILINE)
+
+    other = some(train, "train_2017/") | some(test, "val_2017/")
+    outcome = run_script(capsys, "train", config("other", other))
+    assert outcome.status == 2
+    splits = {"train": "train_2017", "validation": "val_2017"}
+    assert "splits: {train: train_2017, validation: val_2017}" in outcome.err
+    run = tmp_path / "run"
+    named = config("other", other, splits=splits)
+    outcome = run_script(capsys, "train", named, "--run-dir", run)
+    assert outcome.status == 0
+    assert "val_2017" in (run / "config.yaml").read_text()
 
 
 def test_scripts_browse_train_and_predict(
