@@ -16,7 +16,6 @@ import os
 import time
 import webbrowser
 from contextlib import ExitStack, closing
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 
@@ -24,6 +23,7 @@ import jax
 
 from jaxnn import cli
 from jaxnn.errors import JaxnnError
+from jaxnn.files import user_path
 from jaxnn.runs import check_free, stop_requests
 
 
@@ -39,7 +39,9 @@ def main() -> None:
     parser.add_argument(
         "--no-browser", action="store_true", help="do not open a browser, only print the address"
     )
-    parser.add_argument("--run-dir", help="where to save (default runs/<config>-<timestamp>)")
+    parser.add_argument(
+        "--run-dir", type=user_path, help="where to save (default runs/<config>-<timestamp>)"
+    )
     arguments = parser.parse_intermixed_args()
     try:
         from jaxnn.web.server import listen, serve
@@ -51,7 +53,7 @@ def main() -> None:
         ) from error
 
     if arguments.run_dir:
-        check_free(Path(arguments.run_dir))
+        check_free(arguments.run_dir)
     with ExitStack() as stack:
         listener = stack.enter_context(closing(listen(arguments.port)))
         remember_compiled(stack.enter_context(TemporaryDirectory(prefix="jaxnn-lab-")))

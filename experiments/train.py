@@ -8,6 +8,7 @@ import argparse
 
 from jaxnn import cli
 from jaxnn.config import load_config
+from jaxnn.files import user_path
 from jaxnn.network import summary
 from jaxnn.observe import console
 from jaxnn.runs import CONFIG, new_run_path, resume, train
@@ -19,9 +20,14 @@ def main() -> None:
     )
     parser.add_argument("config", nargs="?", help="a YAML file, such as configs/digits_mlp.yaml")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
-    parser.add_argument("--run-dir", help="where to write (default runs/<config>-<timestamp>)")
     parser.add_argument(
-        "--resume", metavar="RUN", help="continue this run from its last checkpoint"
+        "--run-dir", type=user_path, help="where to write (default runs/<config>-<timestamp>)"
+    )
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        type=user_path,
+        help="continue this run from its last checkpoint",
     )
     parser.add_argument(
         "--allow-changes",

@@ -42,6 +42,8 @@ def cuts(total: int, *, validation: float | int, test: float | int) -> list[int]
 
     Arguments and errors are those of ``divide``.
     """
+    if total == 0:
+        raise ValueError("there are no examples to divide")
     held_out = _count("validation", validation, total)
     tested = _count("test", test, total)
     if held_out + tested >= total:

@@ -57,3 +57,8 @@ def test_what_cannot_be_divided_is_refused(validation: float, test: float, messa
     examples = Split(np.zeros((10, 1)), np.zeros(10, np.int32))
     with pytest.raises(ValueError, match=message):
         divide(examples, validation=validation, test=test)
+
+
+def test_no_examples_cannot_be_divided() -> None:
+    with pytest.raises(ValueError, match="there are no examples to divide"):
+        divide(Split(np.zeros((0, 1)), np.zeros(0, np.int32)), validation=0.1, test=0.2)

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxnn.data.dataset import Dataset, Normalize, Prepare, Split, hold_out, normalization
 from jaxnn.errors import DataError
-from jaxnn.files import DAMAGED, Readable, open_plain
+from jaxnn.files import DAMAGED, Readable, open_plain, user_path
 
 _DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
@@ -115,7 +115,7 @@ def idx(
         DataError: a file cannot be read (see ``read_idx``), or the four do not fit together.
         ValueError: ``validation`` does not fit, or ``normalize`` is unknown.
     """
-    files = map(Path, (train_images, train_labels, test_images, test_labels))
+    files = map(user_path, (train_images, train_labels, test_images, test_labels))
     return four_files(
         "idx", *files, validation=validation, classes=classes, normalize=normalize, prepare=None
     )

@@ -1,5 +1,6 @@
 """NumPy archives: arrays of examples and their classes in one .npz file."""
 
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -9,7 +10,9 @@ import numpy as np
 from jaxnn.data.centring import store_splits
 from jaxnn.data.dataset import Dataset, Normalize, Split, normalization
 from jaxnn.data.division import divide
+from jaxnn.data.names import MISSING, class_name, data_name
 from jaxnn.errors import DataError
+from jaxnn.files import user_path
 
 # What reading a damaged archive raises. ValueError: pickled objects, which are never loaded.
 _UNREADABLE = (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
@@ -52,7 +55,7 @@ def npz(
         ValueError: ``validation`` or ``test`` is not one that it can be, or given although the file
             has that split; or ``normalize`` is unknown or does not fit.
     """
-    path = Path(path)
+    path = user_path(path)
     arrays = _read(path)
     own_division = "x" not in arrays
     suffixes = ["_train", "_test"] if own_division else [""]
@@ -64,6 +67,14 @@ def npz(
             raise ValueError(f"{name} = {share}: {path} has its own split, x_{name}; leave it out")
 
     inputs = [_inputs(path, arrays, f"x{suffix}") for suffix in suffixes]
+    shape = inputs[0].shape
+    if len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 2, 3, 4):
+        print(
+            f"warning: {path}: x{suffixes[0]} has the shape {shape}, which is taken for (examples, "
+            f"height, width, channels), {shape[3]} channels. If the channels come first, write it "
+            "with x.transpose(0, 2, 3, 1)",
+            file=sys.stderr,
+        )
     targets, names = _targets(path, arrays, [f"y{suffix}" for suffix in suffixes], classes)
     for suffix, x, y in zip(suffixes, inputs, targets, strict=True):
         if len(x) != len(y):
@@ -91,7 +102,7 @@ def npz(
         raise ValueError(f"test = {test}: at least one example is needed for test")
     stored, centring = store_splits(path, splits, normalize)
     mean, deviation = normalization(stored[0].inputs, normalize)
-    return Dataset(path.stem, *stored, names, mean, deviation, centring=centring)
+    return Dataset(data_name(path), *stored, names, mean, deviation, centring=centring)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -162,9 +173,22 @@ def _targets(
             )
     together = np.concatenate(targets)
     if together.dtype.kind == "U":
-        called = classes or sorted(set(together.tolist()))
-        number = {name: k for k, name in enumerate(called)}
-        numbers = [np.array([number.get(n, -1) for n in y.tolist()], np.int64) for y in targets]
+        try:
+            called_so = {name: class_name(name) for name in together.tolist()}
+        except UnicodeEncodeError as error:
+            raise DataError(f"{path}: the name {error.object!r} of a class is no text") from error
+        called = classes or sorted(set(called_so.values()))
+        if not classes and (missing := [name for name in called if name.lower() in MISSING]):
+            raise DataError(
+                f"{path}: expected the names of classes in {names[0]!r}, found {missing[0]!r}, "
+                "which says that it is missing. Leave such examples out, or name every class in "
+                "`classes` if it is one"
+            )
+        number = {class_name(name): k for k, name in enumerate(called)}
+        numbers = [
+            np.array([number.get(called_so[name], -1) for name in y.tolist()], np.int64)
+            for y in targets
+        ]
     else:
         # More classes than examples are no classes, and their names could fill the memory.
         largest = int(together.max(initial=0))

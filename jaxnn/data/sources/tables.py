@@ -18,11 +18,9 @@ import numpy as np
 from jaxnn.data.centring import LARGEST, store_splits
 from jaxnn.data.dataset import Dataset, Split, normalization
 from jaxnn.data.division import divide
+from jaxnn.data.names import MISSING, class_name, class_names, data_name
 from jaxnn.errors import DataError
-from jaxnn.files import DAMAGED, open_plain
-
-_MISSING = {"", "?", "na", "n/a", "nan", "null", "none"}
-"""How tables say, in capitals too, that a value is not known."""
+from jaxnn.files import DAMAGED, open_plain, user_path
 
 Row = tuple[int, list[str]]
 """The number of a row's last line, and its fields."""
@@ -67,12 +65,14 @@ def csv(
         ValueError: ``validation``, ``test`` or ``delimiter`` is not one that it can be, or
             ``normalize`` is unknown.
     """
-    path = Path(path)
+    path = user_path(path)
     if len(delimiter) != 1 or delimiter in '"\r\n':
         raise ValueError(f"delimiter must be a single character, not {delimiter!r}")
     rows = _rows(path, delimiter)
     _, header = next(rows, (0, []))
-    target_column, features = _choose(path, header, target, ignore or [])
+    header = [class_name(name) for name in header]
+    target, ignore = class_name(target), [class_name(name) for name in ignore or []]
+    target_column, features = _choose(path, header, target, ignore)
 
     labels: list[str] = []
     values = array("d")
@@ -86,18 +86,20 @@ def csv(
             try:
                 values.append(_number(row[i]))
             except ValueError as error:
-                missing = row[i].lower() in _MISSING
+                missing = row[i].lower() in MISSING | {"none"}
                 found = "that it is missing" if missing else repr(row[i])
                 raise DataError(
                     f"{path}, line {line}, column {header[i]!r}: expected a finite number, found "
                     f"{found}. Mend or remove the line, or name the column in `ignore`"
                 ) from error
-        if not row[target_column]:
+        label = row[target_column]
+        if label.lower() in MISSING:
+            found = f"{label!r}, which says that it is missing" if label else "that it is missing"
             raise DataError(
                 f"{path}, line {line}, column {target!r}: expected the name of a class, found "
-                "that it is missing. Fill it in or remove the line"
+                f"{found}. Fill it in or remove the line; a class of such a name needs another one"
             )
-        labels.append(row[target_column])
+        labels.append(class_name(label))
 
     names = class_names(labels)
     if len(names) < 2:
@@ -116,7 +118,7 @@ def csv(
     stored, centring = store_splits(path, splits, normalize, columns)
     mean, deviation = normalization(stored[0].inputs, normalize)
     return Dataset(
-        path.stem, *stored, tuple(names), mean, deviation, centring=centring, features=columns
+        data_name(path), *stored, tuple(names), mean, deviation, centring=centring, features=columns
     )
 
 
@@ -127,7 +129,10 @@ def _rows(path: Path, delimiter: str) -> Iterator[Row]:
         with open_plain(path) as stream:
             # What is no UTF-8 must not stop the reader before it has come to the line.
             text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
-            reader = csv_format.reader(text, delimiter=delimiter, strict=True)
+            # A quote may stand after a space; where fields are separated by it, it is no such one.
+            reader = csv_format.reader(
+                text, delimiter=delimiter, strict=True, skipinitialspace=delimiter != " "
+            )
             for row in reader:
                 "".join(row).encode()
                 fields = [field.strip() for field in row]
@@ -197,12 +202,3 @@ def _number(field: str) -> float:
     if "_" in field or not abs(value) <= LARGEST:  # Python reads 1_000 as 1000, and NaN
         raise ValueError(field)
     return value
-
-
-def class_names(labels: list[str]) -> list[str]:
-    """The different names, sorted: by value if all are numbers, else as texts."""
-    names = sorted(set(labels))
-    try:
-        return sorted(names, key=_number)
-    except ValueError:
-        return names

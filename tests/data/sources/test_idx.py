@@ -152,6 +152,12 @@ def test_four_files_make_a_data_set(files: Files) -> None:
     assert data.mean == np.float32(IMAGES[:15].mean())  # held-out examples have no say
 
 
+def test_a_path_may_begin_in_the_home_folder(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(files.folder))
+    images, labels = "~/test_images", "~/test_labels"
+    assert len(idx(images, labels, images, labels).train.targets) == 6
+
+
 def test_classes_can_be_named_and_colour_images_keep_their_channels(files: Files) -> None:
     files.write(train_images=IMAGES[:, None], test_images=IMAGES[:6, None])
     data = files.load(classes=["cat", "dog", "cow", "hen"])

@@ -127,6 +127,52 @@ def test_what_is_wrong_is_said(arrays: dict[str, Any], message: str, tmp_path: P
     assert str(caught.value).startswith(str(path))
 
 
+def test_names_that_look_equal_are_one_class(tmp_path: Path) -> None:
+    names = np.array(["caf\u00e9", "cafe\u0301", "tea", "tea "])[Y]
+    data = npz(save(tmp_path, x=X, y=names))
+    assert data.classes == ("caf\u00e9", "tea")
+    assert np.bincount(data.train.targets).tolist() == [18, 17]
+    named = npz(tmp_path / "own.npz", classes=["tea", "cafe\u0301"])
+    np.testing.assert_array_equal(named.train.targets, 1 - data.train.targets)
+
+
+def test_a_class_that_is_missing_is_not_a_class(tmp_path: Path) -> None:
+    path = save(tmp_path, x=X, y=np.array(["yes", "no", np.nan, "no"])[Y])
+    with pytest.raises(DataError, match="in 'y', found 'nan', which says that it is missing"):
+        npz(path)
+    assert npz(path, classes=["no", "yes", "nan"]).classes == ("no", "yes", "nan")
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path, x=X, y=np.array(["caf\udce9", "tea"])[Y % 2])
+    with pytest.raises(DataError, match=r"the name 'caf\\udce9' of a class is no text"):
+        npz(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "hinted"),
+    [((3, 8, 9), True), ((1, 8, 9), True), ((8, 9, 3), False), ((3, 3, 3), False), ((3, 9), False)],
+)
+def test_channels_that_come_first_are_hinted_at(
+    shape: tuple[int, ...], hinted: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save(tmp_path, x=np.zeros((50, *shape), np.uint8), y=Y)
+    data = npz(path, normalize="unit")
+    error = capsys.readouterr().err
+    assert ("If the channels come first, write it with x.transpose(0, 2, 3, 1)" in error) == hinted
+    if hinted:
+        assert data.in_shape == shape
+        assert error.startswith(f"warning: {path}: x has the shape (50, {str(shape)[1:]}, which is")
+
+
+def test_a_path_may_begin_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save(tmp_path, x=X, y=Y)
+    assert npz("~/own.npz").name == "own"
+
+
 def test_classes_must_be_enough(tmp_path: Path) -> None:
     path = save(tmp_path, x=X, y=Y)
     with pytest.raises(

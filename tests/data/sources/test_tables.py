@@ -61,13 +61,64 @@ def test_a_table_is_read_as_it_is(tmp_path: Path) -> None:
         b"\n" + FLOWERS.replace("\n", "\n\n").encode(),
         FLOWERS.rstrip().encode(),
         FLOWERS.replace("setosa", '"setosa"').encode(),
+        FLOWERS.replace("setosa", ' "setosa"').encode(),
         gzip.compress(FLOWERS.encode()),
     ],
-    ids=["CRLF", "white space", "BOM", "blank lines", "no last newline", "quotes", "gzip"],
+    ids=[
+        "CRLF",
+        "white space",
+        "BOM",
+        "blank lines",
+        "no last newline",
+        "quotes",
+        "quotes after a space",
+        "gzip",
+    ],
 )
 def test_harmless_differences_do_not_matter(content: bytes, tmp_path: Path) -> None:
     data = csv(write(tmp_path, content), target="name", validation=1, test=1)
     assert everything(data) == EXPECTED
+
+
+def test_a_quoted_field_may_hold_the_delimiter_and_follow_a_space(tmp_path: Path) -> None:
+    path = write(tmp_path, 'kind, x\n "a, b", 1\n"c ""d""", 2\n "a, b", "3"\n')
+    data = csv(path, target="kind", validation=0, test=1)
+    assert everything(data) == [([1.0], "a, b"), ([2.0], 'c "d"'), ([3.0], "a, b")]
+    spaced = write(tmp_path, 'kind x\n"a b" 1\nc 2\n"a b" 3\n')  # where it separates fields
+    data = csv(spaced, target="kind", delimiter=" ", validation=0, test=1)
+    assert everything(data) == [([1.0], "a b"), ([2.0], "c"), ([3.0], "a b")]
+
+
+def test_names_that_look_equal_are_one(tmp_path: Path) -> None:
+    composed, decomposed = "\u00e9t\u00e9", "e\u0301te\u0301"
+    content = f"{composed},x,z{composed}\n{decomposed},1,0\n{composed},2,0\nhiver,3,0\n"
+    path = write(tmp_path, content)
+    for target in (composed, decomposed):
+        data = csv(path, target=target, ignore=[f"z{decomposed}"], validation=0, test=1)
+        assert data.classes == ("hiver", composed)
+        assert data.features == ("x",)
+
+
+@pytest.mark.parametrize("name", ["NA", "NaN", "nan", "?", "n/a", "NULL"])
+def test_a_class_that_is_missing_is_not_a_class(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path, FLOWERS.replace("versicolor", name))
+    with pytest.raises(DataError) as caught:
+        csv(path, target="name")
+    assert str(caught.value) == (
+        f"{path}, line 5, column 'name': expected the name of a class, found {name!r}, which says "
+        "that it is missing. Fill it in or remove the line; a class of such a name needs another "
+        "one"
+    )
+    none = write(tmp_path, FLOWERS.replace("versicolor", "none"))  # the class of what has none
+    assert csv(none, target="name", test=1).classes == ("none", "setosa", "virginica")
+
+
+def test_a_path_may_begin_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, FLOWERS)
+    assert csv("~/flowers.csv", target="name", test=1).name == "flowers"
 
 
 def test_columns_can_be_ignored_and_delimiters_chosen(tmp_path: Path) -> None:
