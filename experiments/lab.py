@@ -22,7 +22,7 @@ from threading import Thread
 import jax
 
 from jaxnn import cli
-from jaxnn.errors import JaxnnError
+from jaxnn.errors import JaxnnError, RunError
 from jaxnn.files import user_path
 from jaxnn.runs import check_free, stop_requests
 
@@ -71,7 +71,13 @@ def main() -> None:
             session.close()
         if session.trained:
             print("\nsaving what was trained …", flush=True)
-            path = session.save(arguments.run_dir)
+            try:
+                path = session.save(arguments.run_dir)
+            except RunError as error:
+                if not arguments.run_dir:
+                    raise
+                print(f"{error}\nsaving under another name instead", flush=True)
+                path = session.save()
             print(
                 f"run directory: {path}; to go on:\n"
                 f"  python experiments/lab.py {path}\n"

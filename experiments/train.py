@@ -5,13 +5,14 @@ python experiments/train.py --resume runs/mnist_mlp-20260101-120000 training.epo
 """
 
 import argparse
+from pathlib import Path
 
 from jaxnn import cli
 from jaxnn.config import load_config
 from jaxnn.files import user_path
 from jaxnn.network import summary
 from jaxnn.observe import console
-from jaxnn.runs import CONFIG, new_run_path, resume, train
+from jaxnn.runs import read_config, resume, train
 
 
 def main() -> None:
@@ -49,22 +50,20 @@ def main() -> None:
         parser.error("a config is needed, such as configs/digits_mlp.yaml, or --resume RUN")
 
     if arguments.resume:
-        path = arguments.resume
-        config = load_config(f"{path}/{CONFIG}", overrides)
+        config = read_config(Path(arguments.resume), overrides)
     else:
         config = load_config(arguments.config, overrides)
-        path = arguments.run_dir or new_run_path(config)
     with console(config.training.epochs) as show:
         if arguments.resume:
             run = resume(
-                path,
+                arguments.resume,
                 overrides,
                 [show],
                 tensorboard=arguments.tensorboard,
                 allow_changes=arguments.allow_changes,
             )
         else:
-            run = train(config, path, [show], tensorboard=arguments.tensorboard)
+            run = train(config, arguments.run_dir, [show], tensorboard=arguments.tensorboard)
     result = run.summary
     print(summary(run.experiment.network, run.experiment.dataset.in_shape))
     print(

@@ -20,7 +20,9 @@ from jaxnn.runs.directory import (
     SUMMARY,
     check_free,
     git_commit,
-    new_run_path,
+    new_directory,
+    owned,
+    read_config,
 )
 from jaxnn.runs.run import Run, evaluate, load_model, load_run, save_model
 from jaxnn.runs.stop import StoppedError, stop_requests
@@ -48,7 +50,9 @@ __all__ = [
     "list_runs",
     "load_model",
     "load_run",
-    "new_run_path",
+    "new_directory",
+    "owned",
+    "read_config",
     "read_record",
     "resume",
     "save_model",

@@ -2,16 +2,25 @@
 
 ``runs/<config>-<timestamp>/`` holds ``config.yaml`` (complete: training it again gives the same
 numbers), ``metrics.jsonl`` (a report a line), ``checkpoints/``, ``model.safetensors`` and
-``summary.json``.
+``summary.json``; while it is being written, ``.lock`` and ``.owner`` say by whom.
 """
 
 import datetime
+import errno
 import os
+import re
+import socket
 import subprocess
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from jaxnn.config import Config
-from jaxnn.errors import RunError
+from filelock import FileLock, Timeout
+
+from jaxnn.config import Config, load_config
+from jaxnn.errors import RunError, writing
+from jaxnn.files import write_text
 
 CONFIG, METRICS, CHECKPOINTS, MODEL, SUMMARY = (
     "config.yaml",
@@ -20,34 +29,123 @@ CONFIG, METRICS, CHECKPOINTS, MODEL, SUMMARY = (
     "model.safetensors",
     "summary.json",
 )
+LOCK, OWNER = ".lock", ".owner"
+
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
-def new_run_path(config: Config) -> Path:
-    """Returns ``runs/<config>-<timestamp>``, with a number behind it if that is taken."""
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    path = Path("runs") / f"{config.name}-{stamp}"
-    number = 2
-    while path.exists():
-        path = path.with_name(f"{config.name}-{stamp}-{number}")
-        number += 1
-    return path
-
-
-def check_free(path: Path) -> None:
-    """Checks that a run directory can be made at a path.
+def check_free(path: Path | None = None) -> None:
+    """Checks that a run directory can be made at a path, by default at a new one below ``runs``.
 
     Raises:
-        RunError: if something is there, or nothing can be.
+        RunError: if something is there, or nothing can be made there.
     """
+    place = path or Path("runs")
     try:
-        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        taken = path is not None and path.exists() and (not path.is_dir() or _holds_something(path))
     except OSError as error:
         raise RunError(f"{path}: not usable as a run directory: {error.strerror}") from error
     if taken:
         raise RunError(f"{path}: exists and is not an empty directory; choose another --run-dir")
-    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
+    parent = next(p for p in (place, *place.absolute().parents) if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise RunError(f"{path}: cannot be created: {parent} is not a directory you can write to")
+        raise RunError(f"{place}: cannot be created: {parent} is not a directory you can write to")
+
+
+def _holds_something(path: Path) -> bool:
+    """Returns whether there is more than what a run leaves that is killed before all else."""
+    return any(not re.fullmatch(r"\.(lock|owner|.*\.part)", file.name) for file in path.iterdir())
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads a run's config, and changes it.
+
+    Raises:
+        RunError: if it has none.
+        ConfigError: as from ``load_config``.
+    """
+    if not (path / CONFIG).is_file():
+        raise RunError(
+            f"{path}: not a run directory: there is no {CONFIG}; a run that was killed before it "
+            "wrote one is started again as it was the first time"
+        )
+    return load_config(path / CONFIG, overrides)
+
+
+@contextmanager
+def new_directory(config: Config, path: Path | None = None) -> Iterator[Path]:
+    """Makes a run directory, and owns it for as long as the ``with`` statement lasts.
+
+    Args:
+        config: whose run it is.
+        path: the directory; new, empty, or left by a run that was killed before its config was
+            written. By default ``runs/<config>-<timestamp>``, with a number behind it if need be.
+
+    Raises:
+        RunError: if it holds something, another process owns it, or it cannot be made.
+    """
+    if path is None:
+        path = _make_default(config)
+    else:
+        check_free(path)
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+    with owned(path):
+        check_free(path)  # again: until now another process could have been its owner
+        yield path
+
+
+def _make_default(config: Config) -> Path:
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    for behind in ("", *(f"-{number}" for number in range(2, 1000))):
+        path = Path("runs") / f"{config.name}-{stamp}{behind}"
+        with writing(path), suppress(FileExistsError):
+            path.mkdir(parents=True)  # of all who try, one succeeds
+            return path
+    raise RunError(f"{path}: taken, as are all the names before it; choose a --run-dir")
+
+
+@contextmanager
+def owned(path: Path) -> Iterator[None]:
+    """Owns a run directory for as long as the ``with`` statement lasts: nobody else writes there.
+
+    To be held by whoever trains or saves a run; readers need not. The lock is the system's: it goes
+    with the process, however that ends, and processes that are started meanwhile do not inherit it.
+
+    Raises:
+        RunError: if another process owns it; the message has its number and its machine.
+    """
+    owner = path / OWNER
+    with writing(path), ExitStack() as stack:
+        try:
+            # For a moment it waits: the owner may be about to write who it is, or about to end.
+            stack.enter_context(FileLock(path / LOCK, timeout=0.5, fallback_to_soft=False))
+        except Timeout as error:
+            who = owner.read_text(encoding="utf-8") if owner.exists() else "another process"
+            raise RunError(
+                f"{path}: {who} is writing there, and a run directory has one owner; wait until it "
+                "has ended, or choose another directory"
+            ) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            warnings.warn(
+                f"{path}: this file system has no locks ({error.strerror}): what is killed there "
+                f"leaves {OWNER} behind, which is to be removed before the run can go on",
+                stacklevel=2,
+            )
+            try:
+                owner.touch(exist_ok=False)
+            except FileExistsError:
+                raise RunError(
+                    f"{path}: {owner.read_text(encoding='utf-8')} is writing there, or was when it "
+                    f"was killed; if it has ended, remove {owner}"
+                ) from error
+        write_text(owner, f"process {os.getpid()} on {socket.gethostname()}")
+        stack.callback(owner.unlink, missing_ok=True)
+        held = stack.pop_all()
+    with held:
+        yield
 
 
 def git_commit() -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from jaxnn.arrays import count
-from jaxnn.config import Config, Experiment, build, differences, load_config
+from jaxnn.config import Config, Experiment, build, differences
 from jaxnn.errors import RunError, writing
 from jaxnn.files import write_text
 from jaxnn.observe import health, metrics, to_json
@@ -29,7 +29,9 @@ from jaxnn.runs.directory import (
     SUMMARY,
     check_free,
     git_commit,
-    new_run_path,
+    new_directory,
+    owned,
+    read_config,
 )
 from jaxnn.runs.run import Run, evaluate, save_model
 from jaxnn.runs.stop import StoppedError, stop_requests
@@ -70,7 +72,8 @@ def train(
 
     Args:
         config: the experiment.
-        path: the directory; by default ``runs/<config>-<timestamp>``. It must be new or empty.
+        path: the directory; by default ``runs/<config>-<timestamp>``. It must be new or empty, or
+            left by a run that was killed before its config was written.
         consumers: called with each report.
         tensorboard: whether to write TensorBoard's event files into the directory too.
 
@@ -80,28 +83,18 @@ def train(
     Raises:
         ConfigError: if the config does not make an experiment.
         DataError: if the data are missing or damaged.
-        RunError: if the directory holds something, or cannot be written.
+        RunError: if the directory holds something, has another owner, or cannot be written.
         DivergedError: if training came to numbers that are not finite.
         StoppedError: after Ctrl-C or SIGTERM.
     """
-    path = new_run_path(config) if path is None else Path(path)
-    check_free(path)
+    given = None if path is None else Path(path)
+    check_free(given)
     experiment = build(config)
-    with writing(path):
-        path.mkdir(parents=True, exist_ok=True)
-    write_text(path / CONFIG, experiment.config.to_yaml())
-    start = initial_state(experiment)
-    info: dict[str, Any] = {
-        "best": None,
-        "stopped_early": False,
-        "train_seconds": 0.0,
-        "compile_seconds": 0.0,
-        "warnings": [],
-    }
-    with writing(path / CHECKPOINTS):
-        save_checkpoint(path / CHECKPOINTS, start, info)
-    final, info = _carry_out(path, experiment, start, info, consumers, tensorboard)
-    return finish(path, experiment, final, info)
+    with new_directory(config, given) as path:
+        write_text(path / CONFIG, experiment.config.to_yaml())
+        start, info = _begun(path, experiment)
+        final, info = _carry_out(path, experiment, start, info, consumers, tensorboard)
+        return finish(path, experiment, final, info)
 
 
 def resume(
@@ -113,7 +106,7 @@ def resume(
     allow_changes: bool = False,
     tell: Callable[[str], None] = print,
 ) -> Run:
-    """Takes a run up from its newest checkpoint, within an epoch too.
+    """Takes a run up from its newest checkpoint, within an epoch too; without one, from the start.
 
     Metrics that were written after the checkpoint are cut off first. The parameters at the end are
     those of a run that was never interrupted, to the last bit.
@@ -125,20 +118,31 @@ def resume(
         consumers: called with each report.
         tensorboard: whether to write TensorBoard's event files too.
         allow_changes: whether changes that make another training of it are allowed too.
-        tell: called with a sentence on each damaged checkpoint that was passed over.
+        tell: called with a sentence on what is not as usual, such as a damaged checkpoint.
 
     Raises:
         ConfigError: if the changed config does not make an experiment.
         DataError: if the data are missing or damaged.
-        RunError: if there is no run or no checkpoint to go on from, the run has ended, or a change
-            is not allowed; the message says what differs.
+        RunError: if there is no run or nothing to go on from, the run has ended or another owner,
+            or a change is not allowed; the message says what differs.
         DivergedError: if training came to numbers that are not finite.
         StoppedError: after Ctrl-C or SIGTERM.
     """
     path = Path(path)
-    if not (path / CONFIG).is_file():
-        raise RunError(f"{path}: not a run directory: there is no {CONFIG}")
-    before, config = load_config(path / CONFIG), load_config(path / CONFIG, overrides)
+    read_config(path)  # before a lock is left where there is no run
+    with owned(path):
+        return _resume(path, overrides, consumers, tensorboard, allow_changes, tell)
+
+
+def _resume(
+    path: Path,
+    overrides: Sequence[str],
+    consumers: Sequence[Consumer],
+    tensorboard: bool,
+    allow_changes: bool,
+    tell: Callable[[str], None],
+) -> Run:
+    before, config = read_config(path), read_config(path, overrides)
     changes = differences([before, config])
     refused = [key for key in changes if key not in _HARMLESS]
     if refused and not allow_changes:
@@ -152,15 +156,11 @@ def resume(
             "To go on all the same, add --allow-changes; else start a new run"
         )
     experiment = build(config)
-    checkpoint = load_checkpoint(path / CHECKPOINTS, lambda: initial_state(experiment))
-    for problem in checkpoint.problems:
-        tell(f"{problem}; using that of step {int(checkpoint.train_state.step)}")
-    start = checkpoint.train_state
+    start, info = _taken_up(path, experiment, tell)
     if any(key.partition(".")[0] == "optimizer" for key in changes):
         fresh = experiment.optimizer.init(start.params)
         values = hyperparameters(fresh)
         start = start._replace(optimizer_state=set_hyperparameters(start.optimizer_state, **values))
-    info = checkpoint.info
     step, steps = int(start.step), _total_steps(experiment)
     ended = step >= steps or (info["stopped_early"] and not changes)
     if ended and (path / SUMMARY).is_file():
@@ -183,6 +183,36 @@ def resume(
     if not ended:  # else it was killed between its last step and its summary
         start, info = _carry_out(path, experiment, start, info, consumers, tensorboard)
     return finish(path, experiment, start, info)
+
+
+def _taken_up(
+    path: Path, experiment: Experiment, tell: Callable[[str], None]
+) -> tuple[TrainState, dict[str, Any]]:
+    """Returns the state and info of a run's newest checkpoint, or those that it begins with."""
+    folder = path / CHECKPOINTS
+    # The first checkpoint is written before any of these.
+    if not any([*folder.glob("step-*.json"), (path / METRICS).exists(), (path / MODEL).exists()]):
+        tell(f"{path}: there is no checkpoint yet; training begins with step 0")
+        return _begun(path, experiment)
+    checkpoint = load_checkpoint(folder, lambda: initial_state(experiment))
+    for problem in checkpoint.problems:
+        tell(f"{problem}; using that of step {int(checkpoint.train_state.step)}")
+    return checkpoint.train_state, checkpoint.info
+
+
+def _begun(path: Path, experiment: Experiment) -> tuple[TrainState, dict[str, Any]]:
+    """Returns the state and info that a run begins with, saved as its first checkpoint."""
+    start = initial_state(experiment)
+    info: dict[str, Any] = {
+        "best": None,
+        "stopped_early": False,
+        "train_seconds": 0.0,
+        "compile_seconds": 0.0,
+        "warnings": [],
+    }
+    with writing(path / CHECKPOINTS):
+        save_checkpoint(path / CHECKPOINTS, start, info)
+    return start, info
 
 
 def _carry_out(

@@ -104,7 +104,12 @@ def load_checkpoint(
 
 
 def prune_checkpoints(folder: Path, keep: int, best: int | None) -> None:
-    """Removes all checkpoints but the last ``keep`` and that of step ``best``."""
+    """Removes all checkpoints but the last ``keep`` and that of step ``best``.
+
+    What a process has left that was killed while it wrote one goes too: nobody else writes here.
+    """
+    for partial in folder.glob(".step-*.part"):
+        partial.unlink(missing_ok=True)
     paths = sorted(folder.glob("step-*.json"))
     for path in paths[: max(0, len(paths) - keep)]:
         if best is None or path.stem != f"step-{best:08d}":

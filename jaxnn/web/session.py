@@ -24,7 +24,7 @@ from jaxnn.data import prepare
 from jaxnn.errors import JaxnnError
 from jaxnn.observe import to_json
 from jaxnn.optimizers import hyperparameters, set_hyperparameters
-from jaxnn.runs import fit_experiment, initial_state, new_run_path
+from jaxnn.runs import fit_experiment, initial_state
 from jaxnn.training import Change, Report, TrainState, steps_per_epoch
 from jaxnn.web.changes import check_size, configured, scheduled, with_learning_rate
 from jaxnn.web.description import describe_given, describe_training, step_flops
@@ -422,8 +422,8 @@ class Session:
         Raises:
             RunError: if it cannot be written.
         """
-        path = new_run_path(self.experiment.config) if path is None else Path(path)
         self._publish_reports()
-        save_run(path, self.experiment, self._state, self._history.records, self._seconds)
+        given = None if path is None else Path(path)
+        path = save_run(given, self.experiment, self._state, self._history.records, self._seconds)
         self._trained = False
         return path

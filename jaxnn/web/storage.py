@@ -20,10 +20,11 @@ from jaxnn.runs import (
     METRICS,
     MODEL,
     SUMMARY,
-    check_free,
     finish,
     initial_state,
     load_model,
+    new_directory,
+    read_config,
 )
 from jaxnn.training import TrainState, load_checkpoint, save_checkpoint, steps_per_epoch
 
@@ -62,9 +63,7 @@ def open_source(path: str | Path, overrides: Sequence[str] = ()) -> Opened:
         config = load_config(path, overrides)
         experiment = build(config)
         return Opened(path, config, experiment, initial_state(experiment), [])
-    if not (path / CONFIG).is_file():
-        raise RunError(f"{path}: not a run directory: there is no {CONFIG}")
-    config = load_config(path / CONFIG, overrides)
+    config = read_config(path, overrides)
     experiment = build(config)
     try:
         found: TrainState | None = load_checkpoint(
@@ -87,27 +86,26 @@ def open_source(path: str | Path, overrides: Sequence[str] = ()) -> Opened:
 
 
 def save_run(
-    path: Path,
+    path: Path | None,
     experiment: Experiment,
     train_state: TrainState,
     records: Sequence[dict[str, Any]],
     seconds: dict[str, float],
-) -> None:
-    """Writes what was trained as a run directory.
+) -> Path:
+    """Writes what was trained as a run directory; returns its path.
 
     It is like those of ``jaxnn.runs.train``: ``load_run`` and ``resume`` take it.
 
     Args:
-        path: the directory, new or empty.
+        path: the directory, new or empty; None for ``runs/<config>-<timestamp>``.
         experiment: what was trained.
         train_state: where training stands.
         records: the reports, as in ``metrics.jsonl``.
         seconds: ``train_seconds`` and ``compile_seconds``.
 
     Raises:
-        RunError: if it cannot be written.
+        RunError: if it holds something, has another owner, or cannot be written.
     """
-    check_free(path)
     config = experiment.config
     per_epoch = steps_per_epoch(experiment.dataset, config.training.batch_size)
     epochs = max(config.training.epochs, -(-int(train_state.step) // per_epoch))
@@ -119,13 +117,13 @@ def save_run(
         **seconds,
         "warnings": [text for row in records for text in row.get("warnings", [])],
     }
-    with writing(path):
-        path.mkdir(parents=True, exist_ok=True)
-    write_text(path / CONFIG, experiment.config.to_yaml())
-    write_text(path / METRICS, "".join(to_json(row) + "\n" for row in records))
-    with writing(path / CHECKPOINTS):
-        save_checkpoint(path / CHECKPOINTS, train_state, info)
-    finish(path, experiment, train_state, info)
+    with new_directory(config, path) as made:
+        write_text(made / CONFIG, experiment.config.to_yaml())
+        write_text(made / METRICS, "".join(to_json(row) + "\n" for row in records))
+        with writing(made / CHECKPOINTS):
+            save_checkpoint(made / CHECKPOINTS, train_state, info)
+        finish(made, experiment, train_state, info)
+    return made
 
 
 def _equal(a: Tree, b: Tree) -> bool:

@@ -1,11 +1,8 @@
 """Run directories: complete, repeatable to the last bit, and never half-written."""
 
-import errno
 import json
-import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ import safetensors.numpy
 from jaxnn.config import load_config, parse_config
 from jaxnn.data import standardize
 from jaxnn.errors import ConfigError, DataError, RunError
-from jaxnn.runs import Run, evaluate, load_run, new_run_path, save_model, train
+from jaxnn.runs import Run, evaluate, load_run, save_model, train
 from jaxnn.training import Report
 
 FILES = {"config.yaml", "metrics.jsonl", "model.safetensors", "summary.json"}
@@ -65,7 +62,7 @@ def copied(finished: tuple[Run, list[Report]], tmp_path: Path) -> Path:
 
 def test_the_run_directory_is_complete(finished: tuple[Run, list[Report]]) -> None:
     run, reports = finished
-    assert {path.name for path in run.path.iterdir() if path.is_file()} == FILES
+    assert {path.name for path in run.path.iterdir() if path.is_file()} == FILES | {".lock"}
     lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [5, 10, 12, 17, 22, 24]
     assert [report.step for report in reports] == [5, 10, 12, 17, 22, 24]
@@ -249,37 +246,6 @@ def test_what_cannot_start_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_directory_that_cannot_be_used_is_named_before_anything_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def build(config: Any) -> None:
-        raise AssertionError("not reached")
-
-    monkeypatch.setattr(sys.modules["jaxnn.runs.train"], "build", build)
-    file = tmp_path / "file"
-    file.write_text("something")
-    for path, message in (
-        (file, "exists and is not an empty directory"),
-        (tmp_path, "exists and is not an empty directory"),
-        (file / "below" / "it", f"{file} is not a directory you can write to"),
-        (tmp_path / ("long" * 100), "File name too long"),
-    ):
-        with pytest.raises(RunError, match=f"{path}: .*{message}"):
-            train(parse_config(VALUES), path)
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_directory_that_turns_out_not_to_be_writable_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def mkdir(*arguments: Any, **options: Any) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr(Path, "mkdir", mkdir)
-    with pytest.raises(RunError, match="run: cannot be written: Permission denied"):
-        train(parse_config(VALUES), tmp_path / "run")
-
-
 def test_an_interrupted_run_is_not_a_finished_one(tmp_path: Path) -> None:
     def interrupt(report: Report) -> None:
         raise KeyboardInterrupt
@@ -289,18 +255,6 @@ def test_an_interrupted_run_is_not_a_finished_one(tmp_path: Path) -> None:
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
     with pytest.raises(RunError, match="not a finished run"):
         load_run(tmp_path / "run")
-
-
-def test_a_run_path_is_never_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    config = parse_config(VALUES)
-    paths = []
-    for _ in range(3):
-        paths.append(new_run_path(config))
-        paths[-1].mkdir(parents=True)
-    assert len(set(paths)) == 3
-    for path in paths:
-        assert re.fullmatch(r"runs/small-\d{8}-\d{6}(-\d)?", path.as_posix())
 
 
 # --- Precision

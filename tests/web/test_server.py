@@ -604,7 +604,7 @@ def test_ctrl_c_loses_no_training_and_each_lab_has_its_port(tmp_path: Path) -> N
         "data: digits\nmodel: [flatten, {dense: 10}]\noptimizer: {sgd: 0.1}\n"
         "training: {statistics_steps: 0}\n"
     )
-    with started(tmp_path, "tiny.yaml") as (first, line):
+    with started(tmp_path, "tiny.yaml", "--run-dir", "mine") as (first, line):
         address = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
         assert address, line
         port = address[1]
@@ -622,10 +622,12 @@ def test_ctrl_c_loses_no_training_and_each_lab_has_its_port(tmp_path: Path) -> N
             say(page, type="epoch")
             while hear(page, "report")["step"] < 20:
                 pass
+            (tmp_path / "mine").write_text("taken meanwhile: what was trained goes elsewhere")
             status, out = ended(first, signal.SIGINT)  # a page that is open does not hold it up
     assert status == 0, out
     assert "Traceback" not in out
-    found = re.search(r"run directory: (\S+);", out)
+    assert "mine: exists and is not an empty directory" in out
+    found = re.search(r"run directory: (runs/\S+);", out)
     assert found, out
     run = load_run(tmp_path / found[1])
     assert run.summary["steps"] == 20
