@@ -25,9 +25,9 @@ from jaxnn.layers.windows import Padding, Pair, Size, Window, make_window, pad
 def conv2d(
     units: int,
     size: Size = 3,
-    *,
     stride: Size = 1,
     padding: Padding = "SAME",
+    *,
     dilation: Size = 1,
     groups: int = 1,
     bias: bool = True,

@@ -5,23 +5,53 @@ The notation is that of the docstrings next to the code, where the derivations s
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
+
+Kind: TypeAlias = Literal[
+    "connected",  # each output sees the whole input
+    "convolution",
+    "pooling",
+    "normalization",
+    "activation",
+    "passing",  # in use it gives what it is given, in another shape perhaps
+    "nothing",
+    "other",
+]
 
 
 class Formula(NamedTuple):
     """What a layer computes.
 
     Attributes:
+        kind: what kind of layer it is.
         forward: y from x.
         backward: ∂L/∂x from ∂L/∂y; then, in entries named after the parameters, their gradients.
+        y: how y comes about for one number ``{i}``, from ``{x}`` and ``{-x}``; of pooling, the
+            word for what is taken of a window. By default, the name of the layer of ``{x}``.
+        dx: likewise ∂L/∂x, from ``{dy}``, ``{x}`` and ``{y}``.
     """
 
+    kind: Kind
     forward: str
     backward: dict[str, str]
+    y: str = ""
+    dx: str = "f′({x}) · {dy}"
+
+
+def _activation(forward: str, backward: str) -> Formula:
+    return Formula("activation", forward, {"x": f"∂L/∂x = {backward}"})
 
 
 def _elementwise(forward: str, derivative: str) -> Formula:
-    return Formula(forward, {"x": f"∂L/∂x = ∂L/∂y · {derivative}"})
+    return _activation(forward, f"∂L/∂y · {derivative}")
+
+
+def _passing(forward: str, backward: str, kind: Kind = "passing") -> Formula:
+    return Formula(kind, forward, {"x": f"∂L/∂x = {backward}"}, dx="∂L/∂y{i}")
+
+
+def _pooling(word: str, where: str, backward: str) -> Formula:
+    return Formula("pooling", f"y = {word} of x {where}", {"x": f"∂L/∂x = {backward}"}, word)
 
 
 _NORMALIZED = {
@@ -30,12 +60,20 @@ _NORMALIZED = {
 }
 _WITHIN = "∂L/∂x = r (g - mean(g) - x̂ mean(g x̂)) with g = γ ∂L/∂y, r = 1 / √(σ² + ε)"
 
+
+def _normalization(forward: str, backward: str, *parameters: str) -> Formula:
+    gradients = {name: _NORMALIZED[name] for name in parameters}
+    return Formula("normalization", forward, {"x": backward, **gradients})
+
+
 LAYERS: dict[str, Formula] = {
     "dense": Formula(
+        "connected",
         "y = x W + b",
         {"x": "∂L/∂x = ∂L/∂y Wᵀ", "weight": "∂L/∂W = xᵀ ∂L/∂y", "bias": "∂L/∂b = ∂L/∂y"},
     ),
     "conv2d": Formula(
+        "convolution",
         "y = x ⋆ W + b",
         {
             "x": "∂L/∂x = ∂L/∂y ∗ W, each output's gradient spread over what it saw",
@@ -43,89 +81,104 @@ LAYERS: dict[str, Formula] = {
             "bias": "∂L/∂b = Σ ∂L/∂y over positions",
         },
     ),
-    "relu": _elementwise("y = max(x, 0)", "[x > 0]"),
+    "relu": _elementwise("y = max(x, 0)", "[x > 0]")._replace(
+        y="max({x}, 0)", dx="{dy} · [{x} > 0]"
+    ),
     "leaky_relu": _elementwise("y = x where x > 0, else α x", "(1 where x > 0, else α)"),
     "elu": _elementwise("y = x where x > 0, else α (eˣ - 1)", "(1 where x > 0, else y + α)"),
     "gelu": _elementwise("y = x Φ(x)", "(Φ(x) + x φ(x))"),
     "silu": _elementwise("y = x σ(x)", "(σ(x) + y (1 - σ(x)))"),
-    "sigmoid": _elementwise("y = 1 / (1 + e⁻ˣ)", "y (1 - y)"),
-    "tanh": _elementwise("y = tanh(x)", "(1 - y²)"),
+    "sigmoid": _elementwise("y = 1 / (1 + e⁻ˣ)", "y (1 - y)")._replace(
+        y="σ({x}) = 1 / (1 + e^{-x})", dx="{dy} · {y} · (1 − {y})"
+    ),
+    "tanh": _elementwise("y = tanh(x)", "(1 - y²)")._replace(dx="{dy} · (1 − {y}²)"),
     "softplus": _elementwise("y = log(1 + eˣ)", "(1 - e⁻ʸ)"),
-    "identity": Formula("y = x", {"x": "∂L/∂x = ∂L/∂y"}),
-    "softmax": Formula("yₖ = e^(xₖ) / Σⱼ e^(xⱼ)", {"x": "∂L/∂x = y · (∂L/∂y - Σⱼ yⱼ ∂L/∂yⱼ)"}),
-    "log_softmax": Formula("yₖ = xₖ - log Σⱼ e^(xⱼ)", {"x": "∂L/∂x = ∂L/∂y - eʸ Σⱼ ∂L/∂yⱼ"}),
-    "flatten": Formula("y = x, as one row", {"x": "∂L/∂x = ∂L/∂y, in the shape of x"}),
-    "reshape": Formula("y = x, in another shape", {"x": "∂L/∂x = ∂L/∂y, in the shape of x"}),
-    "dropout": Formula(
+    "softmax": _activation("yₖ = e^(xₖ) / Σⱼ e^(xⱼ)", "y · (∂L/∂y - Σⱼ yⱼ ∂L/∂yⱼ)"),
+    "log_softmax": _activation("yₖ = xₖ - log Σⱼ e^(xⱼ)", "∂L/∂y - eʸ Σⱼ ∂L/∂yⱼ"),
+    "identity": _passing("y = x", "∂L/∂y", "nothing"),
+    "flatten": _passing("y = x, as one row", "∂L/∂y, in the shape of x"),
+    "reshape": _passing("y = x, in another shape", "∂L/∂y, in the shape of x"),
+    "dropout": _passing(
         "y = x (in training: y = m x / (1 - rate), m drawn from 0 and 1)",
-        {"x": "∂L/∂x = ∂L/∂y (in training: m ∂L/∂y / (1 - rate))"},
+        "∂L/∂y (in training: m ∂L/∂y / (1 - rate))",
     ),
-    "max_pool": Formula(
-        "y = max of x in each window", {"x": "∂L/∂x = ∂L/∂y where x was the maximum, else 0"}
-    ),
-    "avg_pool": Formula(
-        "y = mean of x in each window", {"x": "∂L/∂x = ∂L/∂y / n, n numbers in the window"}
-    ),
-    "global_avg_pool": Formula(
-        "y = mean of x over all positions", {"x": "∂L/∂x = ∂L/∂y / n, n positions"}
-    ),
-    "batch_norm": Formula(
+    "max_pool": _pooling("max", "in each window", "∂L/∂y where x was the maximum, else 0"),
+    "avg_pool": _pooling("mean", "in each window", "∂L/∂y / n, n numbers in the window"),
+    "global_avg_pool": _pooling("mean", "over all positions", "∂L/∂y / n, n positions"),
+    "standardize": _normalization("y = (x - μ) / σ", "∂L/∂x = ∂L/∂y / σ"),
+    "batch_norm": _normalization(
         "y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε), μ and σ² averaged in training",
-        {"x": "∂L/∂x = γ ∂L/∂y / √(σ² + ε)", **_NORMALIZED},
+        "∂L/∂x = γ ∂L/∂y / √(σ² + ε)",
+        *("scale", "bias"),
     ),
-    "layer_norm": Formula(
-        "y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε)", {"x": _WITHIN, **_NORMALIZED}
+    "layer_norm": _normalization(
+        "y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε)", _WITHIN, "scale", "bias"
     ),
-    "group_norm": Formula(
+    "group_norm": _normalization(
         "y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε), by groups of channels",
-        {"x": _WITHIN, **_NORMALIZED},
+        *(_WITHIN, "scale", "bias"),
     ),
-    "rms_norm": Formula(
+    "rms_norm": _normalization(
         "y = γ x̂ with x̂ = x / √(mean(x²) + ε)",
-        {
-            "x": "∂L/∂x = r (g - x̂ mean(g x̂)) with g = γ ∂L/∂y, r = 1 / √(mean(x²) + ε)",
-            "scale": _NORMALIZED["scale"],
-        },
+        "∂L/∂x = r (g - x̂ mean(g x̂)) with g = γ ∂L/∂y, r = 1 / √(mean(x²) + ε)",
+        "scale",
     ),
 }
 
-LOSSES: dict[str, tuple[str, str]] = {
-    "softmax_cross_entropy": ("L = -Σₖ tₖ log pₖ with p = softmax(y)", "∂L/∂y = p - t"),
-    "sigmoid_binary_cross_entropy": (
+
+class LossFormula(NamedTuple):
+    """What a loss computes: L from y, and ∂L/∂y.
+
+    ``value`` says how L comes about for one example, from the class's name ``{class}`` and the
+    probability ``{p}`` that it has; it is empty where this is not said.
+    """
+
+    forward: str
+    backward: str
+    value: str = ""
+
+
+LOSSES: dict[str, LossFormula] = {
+    "softmax_cross_entropy": LossFormula(
+        "L = -Σₖ tₖ log pₖ with p = softmax(y)",
+        "∂L/∂y = p - t",
+        "−log p(“{class}”) = −log {p}",
+    ),
+    "sigmoid_binary_cross_entropy": LossFormula(
         "L = -Σₖ (tₖ log pₖ + (1 - tₖ) log(1 - pₖ)) with p = σ(y)",
         "∂L/∂y = p - t",
     ),
-    "mean_squared_error": ("L = Σₖ (yₖ - tₖ)² / K", "∂L/∂y = 2 (y - t) / K"),
-    "quadratic": ("L = ½ Σₖ (yₖ - tₖ)²", "∂L/∂y = y - t"),
-    "huber": (
+    "mean_squared_error": LossFormula("L = Σₖ (yₖ - tₖ)² / K", "∂L/∂y = 2 (y - t) / K"),
+    "quadratic": LossFormula("L = ½ Σₖ (yₖ - tₖ)²", "∂L/∂y = y - t"),
+    "huber": LossFormula(
         "L = Σₖ h(yₖ - tₖ) / K, h(e) = e²/2 where |e| ≤ δ, else δ (|e| - δ/2)",
         "∂L/∂y = (y - t clipped to ± δ) / K",
     ),
-    "hinge": (
+    "hinge": LossFormula(
         "L = Σₖ max(0, Δ + yₖ - yₜ) / K over k ≠ t",
         "∂L/∂yₖ = [Δ + yₖ > yₜ] / K, ∂L/∂yₜ = -Σₖ",
     ),
 }
 
 
-def of_layer(name: str, parameters: Iterable[str]) -> tuple[str, list[str]]:
-    """Returns a layer's formula and those of its gradients, for the parameters that it has."""
-    formula = LAYERS.get(name)
+def of_layer(name: str, parameters: Iterable[str]) -> Formula:
+    """Returns a layer's formula, for the parameters that it has."""
     present = list(parameters)
+    formula = LAYERS.get(name)
     if formula is None:
-        gradients = [f"∂L/∂{parameter} = (∂y/∂{parameter})ᵀ ∂L/∂y" for parameter in present]
-        return f"y = {name or 'f'}(x)", ["∂L/∂x = (∂y/∂x)ᵀ ∂L/∂y", *gradients]
-    forward, backward = formula
+        gradients = {p: f"∂L/∂{p} = (∂y/∂{p})ᵀ ∂L/∂y" for p in present}
+        backward = {"x": "∂L/∂x = (∂y/∂x)ᵀ ∂L/∂y", **gradients}
+        formula = Formula("other", f"y = {name or 'f'}(x)", backward)
+    forward, backward = formula.forward, formula.backward
     if "bias" not in present:
         forward = forward.replace(" + b", "").replace(" + β", "")
     if "scale" not in present:
-        forward, backward = (
-            forward.replace("γ ", ""),
-            {key: text.replace("γ ", "") for key, text in backward.items()},
-        )
-    return forward, [text for key, text in backward.items() if key == "x" or key in present]
+        forward = forward.replace("γ ", "")
+        backward = {key: text.replace("γ ", "") for key, text in backward.items()}
+    kept = {key: text for key, text in backward.items() if key == "x" or key in present}
+    return formula._replace(forward=forward, backward=kept, y=formula.y or f"{name}({{x}})")
 
 
-def of_loss(name: str) -> tuple[str, str]:
+def of_loss(name: str) -> LossFormula:
     """Returns the formulas of an example's loss and its gradient; t is the target, as a row."""
-    return LOSSES.get(name, (f"L = {name}(y, t)", "∂L/∂y"))
+    return LOSSES.get(name, LossFormula(f"L = {name}(y, t)", "∂L/∂y"))

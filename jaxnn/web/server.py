@@ -7,7 +7,7 @@ said as JSON, ``{"error": …}``:
     The page and its files; ``/style.css`` has the styles of all panels.
 ``/api/lab``
     JSON: the data set, the layers in the order of computation with shapes and formulas, the config,
-    and what optimizers and layers there are, with their defaults.
+    and what optimizers and layers there are; see ``jaxnn.web.description``.
 ``/api/data/{split}/inputs?start=…&count=…``
     Inputs as the data set stores them, little-endian, at most 16 MiB at a time.
 ``/api/data/{split}/targets``

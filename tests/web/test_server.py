@@ -137,10 +137,11 @@ def test_the_lab_describes_itself(lab: Lab) -> None:
         "3 dense",
     ]
     assert answer["layers"][1]["params"] == {"weight": [64, 12], "bias": [12]}
-    assert answer["layers"][1]["formula"] == "y = x W + b"
+    assert answer["layers"][1]["forward"] == "y = x W + b"
+    assert answer["layers"][1]["arguments"]["units"] == 12
     assert len(answer["layers"][1]["backward"]) == 3
     assert answer["optimizers"]["sgd"]["momentum"] == 0
-    assert answer["layer_types"]["dense"]["units"] is None
+    assert answer["layer_types"]["dense"]["defaults"]["units"] is None
     assert parse_config(answer["config"]) == lab.session.experiment.config
 
 

@@ -4,7 +4,8 @@
 // A trace holds, for each leaf layer i, "i.output" and "i.d_output" (the loss's gradient with
 // respect to it), its parameters and their gradients; images have the order (row, column, map).
 
-const PASSING = ["flatten", "reshape", "dropout", "identity"]; // what they are given, in use
+/** Whether a layer does more than to pass on what it is given. */
+export const computes = ({ kind }) => kind !== "passing" && kind !== "nothing";
 
 const product = (shape) => shape.reduce((size, side) => size * side, 1);
 
@@ -31,11 +32,11 @@ export function columnsOf({ layers, dataset }) {
     const fits = same && product(layer.out_shape) === last.count * (last.kind === "maps" ? last.height * last.width : 1);
     const weight = layer.params.weight;
     const weighs = weight && weight.length > 1;
-    if (PASSING.includes(layer.name) && fits) {
+    if (!computes(layer) && fits) {
       last.leaves.push(i);
       return;
     }
-    if (fits && !weighs && !layer.name.includes("pool") && columns.length > 1) {
+    if (fits && !weighs && layer.kind !== "pooling" && columns.length > 1) {
       last.leaves.push(i);
       last.names.push(layer.name);
       return;
@@ -52,8 +53,8 @@ export function columnsOf({ layers, dataset }) {
     };
     const what = maps
       ? `${column.count}\u00a0maps, ${column.height}\u00a0×\u00a0${column.width}`
-      : layer.name === "dense" ? null : `${column.count}`;
-    column.names = [layer.name === "dense" ? `dense ${column.count}` : layer.name];
+      : layer.kind === "connected" ? null : `${column.count}`;
+    column.names = [layer.kind === "connected" ? `${layer.name} ${column.count}` : layer.name];
     if (what) column.detail = what;
     columns.push(column);
   });
@@ -66,7 +67,7 @@ function linksOf(layer, before) {
   if (product(layer.in_shape) !== values) return null; // not from there alone: a shortcut, a branch
   if (weight?.length === 2 && layer.in_shape.length === 1) return "dense";
   if (weight?.length === 4) return "conv";
-  if (layer.name.includes("pool") && before.kind !== "units") return "pool";
+  if (layer.kind === "pooling" && before.kind !== "units") return "pool";
   return null;
 }
 

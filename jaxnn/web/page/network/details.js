@@ -3,7 +3,7 @@
 
 import { limitOf, paintSigned } from "../colors.js";
 import { channelsOf, kernel, worth } from "./edges.js";
-import { carried, gradientAt, part, pixels, place } from "./columns.js";
+import { carried, computes, gradientAt, part, pixels, place } from "./columns.js";
 import { h } from "../dom.js";
 import { integer, number, size } from "../format.js";
 
@@ -64,7 +64,7 @@ function unitDetails(trace, lab, columns, { column: k, unit, pixel }) {
   const i = place(column, unit, strongest);
   const where = column.kind === "maps"
     ? `at row ${Math.floor(strongest / column.width)}, column ${strongest % column.width}` : null;
-  const acts = computing(lab, leaves);
+  const acts = leaves.filter((i) => computes(lab.layers[i]));
   const rows = [
     acts.length > 1 ? row("z", "before activation", part(trace, head, "output")[i]) : null,
     row("a", acts.length > 1 ? "activation" : "output", part(trace, last, "output")[i]),
@@ -82,10 +82,6 @@ function unitDetails(trace, lab, columns, { column: k, unit, pixel }) {
     table(rows),
   ];
 }
-
-/** The layers among some that do more than pass on. */
-export const computing = (lab, leaves) =>
-  leaves.filter((i) => !["flatten", "reshape", "dropout", "identity"].includes(lab.layers[i].name));
 
 /** Where a map is strongest; of a neuron, 0. */
 export function strongestPixel(column, values, unit) {

@@ -1,9 +1,8 @@
 // The walk through a network, layer by layer: first forward, then the loss, then backward. What each
 // step computes, as a formula and with the numbers of one neuron in it.
 
-import { carried, gradientAt, part, place } from "./columns.js";
-import { optionsOf } from "../config.js";
-import { computing, strongestPixel } from "./details.js";
+import { carried, computes, gradientAt, part, place } from "./columns.js";
+import { strongestPixel } from "./details.js";
 import { h } from "../dom.js";
 import { integer, number, subscript } from "../format.js";
 
@@ -61,7 +60,7 @@ export function explain(state, columns, step, unit, pixel = null) {
     const numbers = column.head === step.leaf
       ? sumOf(trace, lab, columns, step, unit, pixel)
       : elementwise(trace, column, step.leaf, layer, unit, pixel);
-    return { formulas: [layer.formula], numbers };
+    return { formulas: [layer.forward], numbers };
   }
   const numbers = column.head === step.leaf && column.links === "dense"
     ? gradientsOf(trace, column, step.leaf, unit)
@@ -90,7 +89,7 @@ function sumOf(trace, lab, columns, step, unit, pixel) {
     if (!terms) return null;
     const [r, q] = [Math.floor(at / column.width), at % column.width];
     count = `y at row ${r}, column ${q} of map ${unit} = Σ x W${bias === null ? "" : " + b"}`;
-  } else if (lab.layers[leaf].name.includes("pool")) {
+  } else if (lab.layers[leaf].kind === "pooling") {
     return pooled(trace, lab, column, leaf, unit, at, y[where]);
   } else {
     return null;
@@ -115,7 +114,7 @@ function sumOf(trace, lab, columns, step, unit, pixel) {
  */
 function windowAt(lab, leaf, column, at) {
   const layer = lab.layers[leaf];
-  const { size, stride, padding, dilation = 1 } = optionsOf(lab, layer.path);
+  const { size, stride, padding, dilation = 1 } = layer.arguments;
   if (size === undefined || padding === undefined) return null;
   const [kernel, steps, spread] = [pair(size), pair(stride ?? size), pair(dilation)];
   const [side, out] = [layer.in_shape, layer.out_shape];
@@ -151,10 +150,10 @@ function patch(trace, lab, leaf, column, unit, at) {
 
 /** The largest of a window, or its mean. */
 function pooled(trace, lab, column, leaf, unit, at, y) {
-  const seen = lab.layers[leaf].name.startsWith("global") ? null : windowAt(lab, leaf, column, at);
+  const seen = windowAt(lab, leaf, column, at);
   const x = carried(trace, column);
   const where = column.kind === "maps" ? ` at row ${Math.floor(at / column.width)}, column ${at % column.width} of map ${unit}` : subscript(unit);
-  const what = lab.layers[leaf].name === "max_pool" ? "max" : "mean";
+  const what = lab.layers[leaf].y;
   if (!seen) return text([`y${where} = ${what} of the map = `, value(y, 4)]);
   const shown = seen.slice(0, 9).flatMap(([pixel], k) => [k ? ", " : "", value(x[pixel * column.count + unit])]);
   return text([`y${where} = ${what}(`, ...shown, seen.length > 9 ? ", …)" : ")", " = ", value(y, 4)]);
@@ -164,18 +163,15 @@ const pair = (both) => (Array.isArray(both) ? both : [both, both]);
 
 const text = (parts) => parts.map((one) => (typeof one === "string" ? h("span", {}, one) : one));
 
-/** An activation, with its numbers where its formula is short. */
+/** A formula with numbers in the place of {letters}. */
+const filled = (formula, numbers) => text(formula.split(/[{}]/).map((one, i) => (i % 2 ? numbers[one]() : one)));
+
+/** An activation, with its numbers. */
 function elementwise(trace, column, leaf, layer, unit, pixel) {
   const [x, y] = [part(trace, leaf, "input"), part(trace, leaf, "output")];
   const i = place(column, unit, pixel ?? strongestPixel(column, y, unit));
-  const name = `y${subscript(unit)} = `;
-  const forms = {
-    relu: () => ["max(", value(x[i]), ", 0)"],
-    sigmoid: () => ["σ(", value(x[i]), ") = 1 / (1 + e^", number(-x[i]), ")"],
-    tanh: () => ["tanh(", value(x[i]), ")"],
-  };
-  const form = forms[layer.name]?.() ?? [`${layer.name}(`, value(x[i]), ")"];
-  return text([name, ...form, " = ", value(y[i], 4)]);
+  const numbers = { x: () => value(x[i]), "-x": () => number(-x[i]), i: () => subscript(unit) };
+  return [...text([`y${subscript(unit)} = `]), ...filled(layer.y, numbers), ...text([" = ", value(y[i], 4)])];
 }
 
 function elementwiseBack(trace, column, leaf, layer, unit, pixel) {
@@ -183,16 +179,8 @@ function elementwiseBack(trace, column, leaf, layer, unit, pixel) {
   const [dx, dy] = [part(trace, leaf, "d_input"), part(trace, leaf, "d_output")];
   if (!dx) return null;
   const i = place(column, unit, pixel ?? strongestPixel(column, dy, unit));
-  const name = `∂L/∂x${subscript(unit)} = `;
-  const forms = {
-    relu: () => [value(dy[i]), ` · [${number(x[i])} > 0]`],
-    sigmoid: () => [value(dy[i]), " · ", number(y[i]), ` · (1 − ${number(y[i])})`],
-    tanh: () => [value(dy[i]), ` · (1 − ${number(y[i])}²)`],
-    flatten: () => ["∂L/∂y", subscript(unit)],
-    dropout: () => ["∂L/∂y", subscript(unit)],
-  };
-  const form = forms[layer.name]?.() ?? [`f′(`, number(x[i]), ") · ", value(dy[i])];
-  return text([name, ...form, " = ", value(dx[i], 4)]);
+  const numbers = { x: () => number(x[i]), y: () => number(y[i]), dy: () => value(dy[i]), i: () => subscript(unit) };
+  return [...text([`∂L/∂x${subscript(unit)} = `]), ...filled(layer.dx, numbers), ...text([" = ", value(dx[i], 4)])];
 }
 
 /** A dense layer backward, for one of its neurons: what its strongest weight and its input get. */
@@ -224,23 +212,17 @@ function gradientsOf(trace, column, leaf, unit) {
 
 function explainLoss(lab, trace) {
   const { target } = trace.header;
-  const p = trace.arrays.probabilities.data[target];
-  const loss = trace.arrays.loss.data[0];
-  const name = lab.dataset.classes[target];
-  const formulas = Object.values(lab.loss_formula);
-  if (lab.loss !== "softmax_cross_entropy") return { formulas, numbers: text(["L = ", value(loss, 4)]) };
-  return {
-    formulas,
-    numbers: text([`L = −log p(“${name}”) = −log `, value(p, 4), " = ", value(loss, 4)]),
-  };
+  const loss = value(trace.arrays.loss.data[0], 4);
+  const numbers = { class: () => lab.dataset.classes[target], p: () => value(trace.arrays.probabilities.data[target], 4) };
+  const steps = lab.loss.value ? [...filled(lab.loss.value, numbers), ...text([" = "])] : [];
+  return { formulas: [lab.loss.forward, lab.loss.backward], numbers: [...text(["L = "]), ...steps, loss] };
 }
 
 /** The neuron whose numbers a step shows if none is pointed at: the strongest, forward or backward. */
 export function strongestUnit(trace, column, step, lab) {
   if (!step || step.phase === "loss") return 0;
   const values = step.phase === "forward" ? part(trace, step.leaf, "output") : gradientAt(trace, step.leaf);
-  const computes = computing(lab, [step.leaf]).length;
-  if (!values || (!computes && step.phase === "backward")) return 0;
+  if (!values || (!computes(lab.layers[step.leaf]) && step.phase === "backward")) return 0;
   let best = 0;
   for (let i = 1; i < values.length; i++) if (Math.abs(values[i]) > Math.abs(values[best])) best = i;
   return column.kind === "units" ? best : best % Math.max(column.count, 1);

@@ -1,61 +1,51 @@
 // The network as an editable list of layers, each with the activation that follows it, and the
 // optimizer. What makes sense is the server's to say; its errors stand where they belong.
 
-import { parse, written } from "../config.js";
 import { h } from "../dom.js";
 
-const ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus", "softmax", "log_softmax"];
-/** Layers after which no activation is offered. */
-const PLAIN = ["flatten", "reshape", "dropout", "max_pool", "avg_pool", "global_avg_pool"];
-const COMBINED = ["parallel", "rematerialize", "serial", "shortcut"];
-/** The arguments that a row has fields for; the others stay as they are. */
-const FIELDS = {
-  dense: ["units"],
-  conv2d: ["units", "size", "stride", "padding"],
-  max_pool: ["size"],
-  avg_pool: ["size"],
-  dropout: ["rate"],
-  group_norm: ["groups"],
-  reshape: ["shape"],
-};
-const LABELS = { units: "units", size: "size", stride: "stride", padding: "padding", rate: "rate", groups: "groups", shape: "shape" };
+/** Kinds of layers after which no activation is offered. */
+const PLAIN = ["passing", "pooling"];
+
+/** A layer of a config, "relu" or {dense: {units: 10}} or {dense: 10}, as {name, options}. */
+function parse(layer, types = {}) {
+  if (typeof layer === "string") return { name: layer, options: {} };
+  if (Array.isArray(layer)) return { name: "serial", options: { layers: layer } };
+  const [[name, options]] = Object.entries(layer);
+  const plain = options !== null && typeof options === "object" && !Array.isArray(options);
+  return { name, options: plain ? { ...options } : { [Object.keys(types[name]?.defaults ?? { layers: 1 })[0]]: options } };
+}
+
+const written = ({ name, options }) => (Object.keys(options).length ? { [name]: options } : name);
 
 /** Layers of a config as rows {name, options, activation, at: index in the config}. */
 function rowsOf(model, types) {
   const rows = [];
+  const nothing = Object.keys(types).find((name) => types[name].kind === "nothing");
   [model].flat().forEach((layer, at) => {
     const { name, options } = parse(layer, types);
     const last = rows.at(-1);
-    if (ACTIVATIONS.includes(name) && last && !last.activation) last.activation = { name, options };
-    else if (ACTIVATIONS.includes(name)) rows.push({ name: "identity", options: {}, activation: { name, options }, at });
-    else rows.push({ name, options, activation: null, at });
+    if (types[name]?.kind !== "activation") rows.push({ name, options, activation: null, at });
+    else if (last && !last.activation) last.activation = { name, options };
+    else rows.push({ name: nothing, options: {}, activation: { name, options }, at });
   });
   return rows;
 }
 
-function modelOf(rows) {
+function modelOf(rows, types) {
   const model = [];
   for (const row of rows) {
     row.at = model.length;
-    if (row.name !== "identity" || !row.activation) model.push(written(row));
+    if (types[row.name]?.kind !== "nothing" || !row.activation) model.push(written(row));
     if (row.activation) model.push(written(row.activation));
   }
   return model;
 }
 
-const dense = (units) => ({ name: "dense", options: { units }, activation: null });
-const withRelu = (row) => ({ ...row, activation: { name: "relu", options: {} } });
-const conv = (units) => withRelu({ name: "conv2d", options: { units, size: 3 }, activation: null });
-const pool = () => ({ name: "max_pool", options: { size: 2 }, activation: null });
-const flatten = () => ({ name: "flatten", options: {}, activation: null });
-
-const STARTS = {
-  "No hidden layer": (classes) => [flatten(), dense(classes)],
-  "Small: 16, 16": (classes) => [flatten(), withRelu(dense(16)), withRelu(dense(16)), dense(classes)],
-  "One hidden layer: 128": (classes) => [flatten(), withRelu(dense(128)), dense(classes)],
-  "Two: 256, 256": (classes) => [flatten(), withRelu(dense(256)), withRelu(dense(256)), dense(classes)],
-  Convolutional: (classes) => [conv(8), pool(), conv(16), pool(), flatten(), withRelu(dense(32)), dense(classes)],
-};
+/** What a new layer of that name is given; units as said, if it has any. */
+function initial({ fields }, units = null) {
+  const options = Object.entries(fields).map(([name, value]) => [name, name === "units" ? (units ?? value) : value]);
+  return Object.fromEntries(options.filter(([, value]) => value !== null));
+}
 
 /** Fills the element; returns a function that takes an error of the client's, and whether it was one of here. */
 export function mountArchitecture(element, state, mayDiscard) {
@@ -63,7 +53,7 @@ export function mountArchitecture(element, state, mayDiscard) {
   let pending = false;
   const list = h("ol", { class: "layers", "aria-label": "Layers" });
   const start = h("select", { "aria-label": "Start from a network" }, h("option", { value: "" }, "Start from …"),
-    Object.keys(STARTS).map((name) => h("option", {}, name)));
+    Object.keys(state.lab.networks).map((name) => h("option", {}, name)));
   const optimizer = h("select", { "aria-label": "Optimizer", id: "optimizer" });
   const settings = h("div", { class: "settings" });
   const batch = h("input", { type: "number", min: 1, step: 1, id: "batch-size" });
@@ -116,32 +106,31 @@ export function mountArchitecture(element, state, mayDiscard) {
 
   function draw() {
     const { layer_types: types } = state.lab;
-    const known = Object.keys(types).filter((name) => !ACTIVATIONS.includes(name) && !COMBINED.includes(name));
+    const activations = Object.keys(types).filter((name) => types[name].kind === "activation");
+    const known = Object.keys(types).filter((name) => !["activation", "combined"].includes(types[name].kind));
     list.replaceChildren(...rows.map((row, i) => {
+      const type = types[row.name];
       const names = known.includes(row.name) ? known : [row.name, ...known];
       const kind = h("select", { "aria-label": `Layer ${i + 1}`, class: "kind" }, names.map((name) => h("option", { selected: name === row.name }, name)));
       kind.addEventListener("change", () => {
-        const kept = row.name === "dense" || row.name === "conv2d" ? row.options.units : null;
+        row.options = initial(types[kind.value], row.options.units);
         row.name = kind.value;
-        row.options = {};
-        for (const field of FIELDS[row.name] ?? []) {
-          const initial = { units: kept ?? 32, rate: 0.2, groups: 4 }[field] ?? types[row.name][field];
-          if (initial !== null && initial !== undefined) row.options[field] = initial;
-        }
         changed();
         draw();
       });
-      const [first, ...others] = (FIELDS[row.name] ?? []).map((name) => [name, field(row, name, i)]);
-      const labelled = ([name, input]) => h("label", {}, name === "padding" ? null : LABELS[name], input);
+      const [first, ...others] = Object.keys(type?.fields ?? {}).map((name) => [name, field(row, name, i)]);
+      const labelled = ([name, input]) => h("label", {}, name === "padding" ? null : name, input);
       const activation = h("select", { "aria-label": `Activation of layer ${i + 1}`, class: "activation" },
-        h("option", { value: "" }, "–"), ACTIVATIONS.map((name) => h("option", { selected: row.activation?.name === name }, name)));
+        h("option", { value: "" }, "–"), activations.map((name) => h("option", { selected: row.activation?.name === name }, name)));
       activation.addEventListener("change", () => {
         row.activation = activation.value ? { name: activation.value, options: {} } : null;
         changed();
       });
       const add = h("button", { type: "button", class: "bare icon", "aria-label": `Add a layer after layer ${i + 1}`, title: "Add a layer after this one", onclick: () => {
-        const like = row.name === "conv2d" ? conv(row.options.units) : withRelu(dense(32));
-        rows.splice(i + 1, 0, like);
+        const { layer, activation: next } = state.lab.new_layer;
+        const name = type?.kind === "convolution" ? row.name : layer;
+        const options = initial(types[name], name === row.name ? row.options.units : null);
+        rows.splice(i + 1, 0, { name, options, activation: { name: next, options: {} } });
         changed();
         draw();
         list.children[i + 1].querySelector("input, select").focus();
@@ -152,7 +141,7 @@ export function mountArchitecture(element, state, mayDiscard) {
         draw();
         (list.children[Math.min(i, rows.length - 1)]?.querySelector("button") ?? start).focus();
       } }, "×");
-      const acts = row.activation || !PLAIN.includes(row.name);
+      const acts = row.activation || !PLAIN.includes(type?.kind);
       return h("li", {},
         kind, first ? (first[0] === "units" ? first[1] : labelled(first)) : null, acts ? activation : null,
         h("span", { class: "row-buttons" }, add, remove),
@@ -162,8 +151,8 @@ export function mountArchitecture(element, state, mayDiscard) {
   }
 
   function field(row, name, i) {
-    const value = row.options[name] ?? state.lab.layer_types[row.name]?.[name] ?? "";
-    const label = `${LABELS[name]} of layer ${i + 1}`;
+    const value = row.options[name] ?? state.lab.layer_types[row.name].defaults[name] ?? "";
+    const label = `${name} of layer ${i + 1}`;
     const simple = typeof value === "number" || value === "";
     if (name === "padding" && typeof value === "string") {
       const select = h("select", { "aria-label": label, title: label }, ["SAME", "VALID"].map((one) => h("option", { selected: one === value }, one)));
@@ -172,7 +161,7 @@ export function mountArchitecture(element, state, mayDiscard) {
     }
     const input = h("input", {
       type: simple ? "number" : "text", step: name === "rate" ? 0.05 : 1, min: 0, "aria-label": label,
-      title: LABELS[name], value: simple ? value : JSON.stringify(value), class: name,
+      title: name, value: simple ? value : JSON.stringify(value), class: name,
     });
     input.addEventListener("input", () => {
       try {
@@ -221,7 +210,7 @@ export function mountArchitecture(element, state, mayDiscard) {
       chosen[input.dataset.name] = input.type === "checkbox" ? input.checked : whole(input);
     }
     const values = {
-      batch_size: whole(batch), seed: whole(seed), optimizer: { [optimizer.value]: chosen }, model: modelOf(rows),
+      batch_size: whole(batch), seed: whole(seed), optimizer: { [optimizer.value]: chosen }, model: modelOf(rows, state.lab.layer_types),
     };
     const changes = Object.fromEntries(configure.map((name) => [name, values[name]]));
     pending = state.client.send({ type: "configure", ...changes });
@@ -233,10 +222,9 @@ export function mountArchitecture(element, state, mayDiscard) {
   optimizer.addEventListener("change", () => showSettings(state.lab.optimizers[optimizer.value]));
   start.addEventListener("change", () => {
     if (!start.value) return;
-    rows = STARTS[start.value](state.lab.dataset.classes.length);
-    if (state.lab.dataset.shape.length === 1) rows = rows.filter(({ name }) => name !== "flatten");
+    const { networks, layer_types: types } = state.lab;
+    rows = rowsOf(networks[start.value], types);
     start.value = "";
-    modelOf(rows);
     changed();
     draw();
   });
