@@ -151,9 +151,6 @@ OF_SCHEDULES: dict[str, dict[str, Any]] = {
     "warmup_cosine": {"peak": 0.1, "steps": 10, "warmup": 3},
 }
 
-# What programs do not cover, and the operation and function that the error names.
-UNCOVERED = {"orthogonal": ("qr", "orthogonal")}
-
 MODELS = [name for name in LAYERS if LAYERS[name].__module__ == models.__name__]
 
 

@@ -14,6 +14,7 @@ from jax.extend.core import Literal
 
 from jaxnn.errors import ProgramError
 from jaxnn.program.builder import Builder, Source, Type
+from jaxnn.program.decompositions import qr
 from jaxnn.program.primitives import OF_KEYS, RULES
 from jaxnn.program.program import Program, Value
 from jaxnn.program.types import NotCovered, Rule, array_type, is_key
@@ -143,6 +144,13 @@ def _by_definition(b: Builder, eqn: Any, *inputs: Value) -> list[Value]:
 
     arrays = [jax.ShapeDtypeStruct(x.aval.shape, x.aval.dtype) for x in eqn.invars]
     return _inline(b, jax.make_jaxpr(define)(*arrays), inputs)
+
+
+def _qr(b: Builder, eqn: Any, x: Value) -> list[Value]:
+    for name in ("pivoting", "full_matrices"):
+        if eqn.params[name]:
+            raise NotCovered(f"with {name}")
+    return _inline(b, jax.make_jaxpr(qr)(jax.ShapeDtypeStruct(x.shape, x.dtype)), [x])
 
 
 # Programs within programs.
@@ -302,6 +310,7 @@ _NESTING: dict[str, Rule] = {
     "custom_vjp_call": _call,
     "jit": _call,
     "platform_index": _platform_index,
+    "qr": _qr,
     "random_gamma": _by_definition,
     "random_seed": _random_seed,
     "remat2": _call,

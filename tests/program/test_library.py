@@ -6,7 +6,6 @@ import pytest
 from programs import (
     MODELS,
     NETWORKS,
-    UNCOVERED,
     assert_same,
     augmentation_case,
     chunk_case,
@@ -26,7 +25,6 @@ from programs import (
 )
 
 from jaxnn.config import AUGMENTATIONS, INITIALIZERS, LOSSES, SCHEDULES
-from jaxnn.errors import ProgramError
 from jaxnn.program import KINDS
 
 
@@ -40,18 +38,9 @@ def test_losses(name):
     assert_same(loss_case(name))
 
 
-@pytest.mark.parametrize("name", [name for name in INITIALIZERS if name not in UNCOVERED])
+@pytest.mark.parametrize("name", INITIALIZERS)
 def test_initializers(name):
     assert_same(initializer_case(name))
-
-
-@pytest.mark.parametrize("name", UNCOVERED)
-def test_what_is_not_covered_is_named_and_where_it_stands(name):
-    operation, function = UNCOVERED[name]
-    with pytest.raises(
-        ProgramError, match=rf"^{operation} .* comes from {function} \(.+\.py:\d+\)"
-    ):
-        initializer_case(name).program()
 
 
 @pytest.mark.parametrize("name", optimizer_names())

@@ -107,6 +107,24 @@ def test_two_real_numbers_at_their_edges():
     same(lambda a, b: [function(a, b) for function in functions], a, b)
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4), (2, 3, 2)])
+def test_orthogonal_matrices(shape):
+    same(jnp.linalg.qr, normal(*shape))
+    # Of rank 1, where Q is not determined.
+    flat = np.ones(shape, np.float32)
+    q, r = run(make_program(jnp.linalg.qr, flat), flat)
+    np.testing.assert_allclose(q @ r, flat, atol=1e-6)
+    products = q.swapaxes(-1, -2) @ q
+    np.testing.assert_allclose(products - np.eye(q.shape[-1]), np.zeros_like(products), atol=1e-6)
+
+
+def test_a_variant_that_is_not_covered_is_named():
+    with pytest.raises(ProgramError, match=r"^qr with full_matrices cannot"):
+        make_program(lambda x: jnp.linalg.qr(x, mode="complete"), X)
+    with pytest.raises(ProgramError, match=r"^round of halves away from zero cannot"):
+        make_program(lax.round, X)
+
+
 def test_what_is_bool():
     a, b = np.array([True, True, False]), np.array([True, False, False])
     same(
