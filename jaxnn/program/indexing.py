@@ -57,6 +57,8 @@ class _Rows:
         sizes: Sequence[int],
     ) -> None:
         self.batch = starts.shape[:-1]
+        if starts.dtype == "uint32":  # what is too large for int32 stays large
+            starts = b.elementwise("min", starts, b.constant(2**31 - 1, "uint32"))
         columns = parts(b, b.convert(starts, "int32"), len(self.batch), [1] * len(indexed))
         positions = {
             axis: b.reshape(column, self.batch)

@@ -170,6 +170,7 @@ def test_gathering(mode):
             x.at[i].get(mode=mode),
             x.at[i, i].get(mode=mode),
             x.at[1, i].get(mode=mode),
+            x.at[i.astype(jnp.uint32)].get(mode=mode),
             jax.vmap(lambda row, j: row.at[j].get(mode=mode))(x, i),
             jnp.take_along_axis(x, i[:, None], 1, mode=mode),
             # Windows of 1 x 2 that begin at (column, row), along the first axis of the output.
