@@ -26,12 +26,15 @@ from jaxnn.program.wasm.encoding import (
 Pair = Callable[..., Expression]
 
 
-def _polynomial(x: Expression, coefficients: Sequence[float]) -> Expression:
-    """Σ cᵢ xⁱ by Horner's rule."""
-    total = const(x.type, coefficients[-1])
-    for c in reversed(coefficients[:-1]):
-        total = total * x + const(x.type, c)
-    return total
+def _polynomial(f: Function, x: Expression, coefficients: Sequence[float]) -> Expression:
+    """Returns Σ cᵢ xⁱ, in pairs that do not wait for each other (Estrin's scheme)."""
+    terms = [const(x.type, c) for c in coefficients]
+    power = f.let(x)
+    while len(terms) > 1:
+        pairs = zip(terms[::2], [*terms[1::2], None], strict=False)
+        terms = [f.let(low if high is None else low + high * power) for low, high in pairs]
+        power = f.let(power * power)
+    return terms[0]
 
 
 def _clamped(x: Expression, low: float, high: float) -> Expression:
@@ -60,7 +63,7 @@ def _exp(f: Function, x: Expression) -> Expression:
     m = f.let(n - magic)
     r = f.let(x - m * high - m * low)
     power = op("i64x2.shl", n.view("i64x2"), 52)
-    return op("i64x2.add", _polynomial(r, _EXP).view("i64x2"), power).view("f64x2")
+    return op("i64x2.add", _polynomial(f, r, _EXP).view("i64x2"), power).view("f64x2")
 
 
 _ATANH = [2 / (2 * n + 1) for n in range(9)]
@@ -77,7 +80,7 @@ def _log(f: Function, x: Expression) -> Expression:
     m = f.let(op("i64x2.sub", x.view("i64x2"), op("i64x2.shl", e.view("i64x2"), 52)).view("f64x2"))
     s = f.let((m - 1.0) / (m + 1.0))
     exponent = op("f64x2.convert_low_i32x4_s", shuffle(e, e, (0, 2, 0, 2)))
-    return f.let(exponent) * math.log(2) + s * _polynomial(f.let(s * s), _ATANH)
+    return f.let(exponent) * math.log(2) + s * _polynomial(f, s * s, _ATANH)
 
 
 def _expm1(f: Function, x: Expression) -> Expression:
@@ -101,7 +104,7 @@ def _tanh(f: Function, x: Expression) -> Expression:
     x = f.let(x)
     square = f.let(x * x)
     e = f.let(_exp(f, x + x))
-    near = x * _polynomial(square, [1, -1 / 3, 2 / 15])
+    near = x * _polynomial(f, square, [1, -1 / 3, 2 / 15])
     return where(_below(square, 1e-6), near, (e - 1.0) / (e + 1.0))
 
 
@@ -115,22 +118,22 @@ _ERFCX = (
 )
 
 
-def _erf_small(x: Expression, square: Expression) -> Expression:
-    return x * _polynomial(square, _ERF)
+def _erf_small(f: Function, x: Expression, square: Expression) -> Expression:
+    return x * _polynomial(f, square, _ERF)
 
 
 def _erfc_large(f: Function, size: Expression, square: Expression) -> Expression:
     """Returns erfc |x| for |x| ≥ 0.5."""
     size = f.let(op("f64x2.min", size, 10.2))
     t = f.let((size - 2.5) / (size + 2.5))
-    return _exp(f, -square) * _polynomial(t, _ERFCX)
+    return _exp(f, -square) * _polynomial(f, t, _ERFCX)
 
 
 def _erf(f: Function, x: Expression) -> Expression:
     x = f.let(x)
     size, square = f.let(_absolute(x)), f.let(x * x)
     large = const("f64x2", 1) - _erfc_large(f, size, square)
-    return where(_below(size, 0.5), _erf_small(x, square), _signed(large, x))
+    return where(_below(size, 0.5), _erf_small(f, x, square), _signed(large, x))
 
 
 def _erfc(f: Function, x: Expression) -> Expression:
@@ -138,7 +141,7 @@ def _erfc(f: Function, x: Expression) -> Expression:
     size, square = f.let(_absolute(x)), f.let(x * x)
     right = f.let(_erfc_large(f, size, square))
     large = where(_below(x, 0), const("f64x2", 2) - right, right)
-    return where(_below(size, 0.5), const("f64x2", 1) - _erf_small(x, square), large)
+    return where(_below(size, 0.5), const("f64x2", 1) - _erf_small(f, x, square), large)
 
 
 # erf⁻¹(x) / x as polynomials in w - 2.5, for w = -log(1 - x²) < 5, and in √w - 3 beyond: like
@@ -161,8 +164,8 @@ def _erf_inv(f: Function, x: Expression) -> Expression:
     rest = op("f64x2.max", const("f64x2", 1) - x * x, 1e-9)
     w = f.let(-_log(f, rest))
     tail = f.let(op("f64x2.sqrt", w) - 3.0)
-    middle = _polynomial(f.let(w - 2.5), _ERF_INV)
-    return x * where(_below(w, 5), middle, _polynomial(tail, _ERF_INV_TAIL))
+    middle = _polynomial(f, w - 2.5, _ERF_INV)
+    return x * where(_below(w, 5), middle, _polynomial(f, tail, _ERF_INV_TAIL))
 
 
 def _pow(f: Function, a: Expression, b: Expression) -> Expression:
@@ -185,7 +188,7 @@ def _atan2(f: Function, y: Expression, x: Expression) -> Expression:
     t = f.let(where(op("f64x2.eq", small, large), same, small / large))
     steep = f.let(op("f64x2.gt", t, math.sqrt(2) - 1))
     t = f.let(where(steep, (t - 1.0) / (t + 1.0), t))
-    angle = t * _polynomial(f.let(t * t), _ATAN) + where(steep, math.pi / 4, const("f64x2", 0))
+    angle = t * _polynomial(f, t * t, _ATAN) + where(steep, math.pi / 4, const("f64x2", 0))
     angle = f.let(angle)
     angle = f.let(where(op("f64x2.gt", height, width), const("f64x2", math.pi / 2) - angle, angle))
     left = op("i64x2.shr_s", x.view("i64x2"), 63)
@@ -216,7 +219,7 @@ def _reduced(f: Function, x: Expression) -> tuple[Local, Local]:
 def _sin_cos(f: Function, q: Expression, r: Expression) -> tuple[Local, Local]:
     """sin x and cos x."""
     square = f.let(r * r)
-    sin, cos = f.let(r * _polynomial(square, _SIN)), f.let(_polynomial(square, _COS))
+    sin, cos = f.let(r * _polynomial(f, square, _SIN)), f.let(_polynomial(f, square, _COS))
     whole = op("i32x4.trunc_sat_f64x2_s_zero", q)
     q = f.let(op("i64x2.extend_low_i32x4_s", whole))
     odd = f.let(op("i64x2.sub", const("i64x2", 0), op("v128.and", q, const("i64x2", 1))))
