@@ -10,7 +10,7 @@ from jaxnn.program.wasm.product import move, nest
 
 
 def _split(view: View, axis: int) -> tuple[int, int, int]:
-    """How many elements there are before, along and after an axis."""
+    """Returns how many elements there are before, along and after an axis."""
     return (
         math.prod(view.shape[:axis]),
         view.shape[axis],
@@ -24,7 +24,7 @@ def _load(dtype: str, address: Expression, offset: int = 0) -> Expression:
 
 
 def _before(dtype: str, a: Expression, b: Expression) -> Expression:
-    """Whether a comes before b in ascending order, NaN last."""
+    """Returns whether a comes before b in ascending order, NaN last."""
     if dtype == "float32":
         nan_last = op("f32.ne", b, b) & op("f32.eq", a, a)
         return op("f32.lt", a, b) | nan_last
@@ -36,7 +36,7 @@ def _store(f: Function, dtype: str, address: Expression, x: Expression) -> None:
 
 
 def write_argmax(library: Library, x: View, output: View, axis: int, least: bool) -> Function:
-    """The place of the largest, or the least, along an axis; all contiguous."""
+    """Writes the function that finds the largest, or the least, along an axis."""
     f = library.module.function()
     before, count, after = _split(x, axis)
     size, index = SIZES[x.dtype], SIZES[output.dtype]
@@ -67,7 +67,7 @@ def write_argmax(library: Library, x: View, output: View, axis: int, least: bool
 def write_cumulative(
     library: Library, x: View, output: View, kind: str, axis: int, reverse: bool
 ) -> Function:
-    """Partial sums, products, largest or smallest ones along an axis; both contiguous."""
+    """Writes the function of partial sums, products, largest or smallest ones along an axis."""
     f = library.module.function()
     before, count, after = _split(x, axis)
     size = SIZES[x.dtype]
@@ -104,7 +104,7 @@ def write_sort(
     axis: int,
     keys: int,
 ) -> Function:
-    """Sorts lines by merging ever longer runs of their indices; all contiguous.
+    """Writes the function that sorts lines by merging ever longer runs of their indices.
 
     ``scratch`` has room for the indices of a line twice, int32.
     """
@@ -165,7 +165,7 @@ def write_sort(
 
 
 def _write_less(library: Library, keys: Sequence[View], after: int) -> Function:
-    """The function ``(line, i, j)``: whether a line's element i comes before j."""
+    """Writes the function ``(line, i, j)``: whether a line's element i comes before j."""
     f = library.module.function(["i32"] * 3, ["i32"])
     line, i, j = f.parameters
     result = const("i32", 0)

@@ -113,7 +113,7 @@ class _Entry:
         prefixes = tuple(f"{name}." for name in persistent)
 
         def place(name: str, value: Value) -> View | None:
-            """Where an array that stays does."""
+            """Returns where an array that stays does."""
             if name not in persistent and not name.startswith(prefixes):
                 return None
             dtype = in_module(value.dtype)
@@ -141,13 +141,13 @@ class _Entry:
             for x, view in zip(outputs, places, strict=True)
         ]
         schedule.finish(
-            [(x, view) for x, view in zip(outputs, places, strict=True) if view is not None]
+            [(x, view) for x, view in zip(outputs, places, strict=True) if view and view.size]
         )
         self.steps = schedule.order()
         self.storages = self._lives()
 
     def _lives(self) -> list[Storage]:
-        """All storages, with the moments in which they are used."""
+        """Returns all storages, with the moments in which they are used."""
         found: dict[Storage, None] = {}
         for view in self._inputs:
             view.storage.use(-1)
@@ -174,7 +174,7 @@ class _Entry:
         return list(found)
 
     def layout(self) -> dict[str, Any]:
-        """What comes in and what goes out."""
+        """Returns what comes in and what goes out."""
         program = self._program
         return {
             "inputs": list(map(_described, program.input_names, self._inputs)),
@@ -183,7 +183,7 @@ class _Entry:
 
 
 def _output(schedule: Schedule, x: Array, kept: set[Storage]) -> View:
-    """An output that lies in memory in order, and that no later step changes."""
+    """Returns an output as it lies in memory in order, where no later step changes it."""
     if isinstance(x, View) and x.storage in kept:
         copied = new_view(x.dtype, x.shape)
         if x.size:

@@ -26,12 +26,12 @@ class Calls:
 
 
 def _stays(lowering: Lowering, inputs: Iterable[Array]) -> list[Array]:
-    """Arrays that a program within may read."""
+    """Returns arrays that a program within may read."""
     return [x if isinstance(x, Same) else lowering.schedule.in_memory(x) for x in inputs]
 
 
 def _carries(lowering: Lowering, inputs: Iterable[Array]) -> list[View]:
-    """Arrays of their own for what changes from turn to turn."""
+    """Returns arrays of their own for what changes from turn to turn."""
     views = []
     for x in inputs:
         views.append(new_view(x.dtype, x.shape))
@@ -41,7 +41,7 @@ def _carries(lowering: Lowering, inputs: Iterable[Array]) -> list[View]:
 
 
 def _outside(inner: Sequence[Step], own: Iterable[View]) -> tuple[list[View], list[View]]:
-    """What steps within read and write, as one view a storage, and some views besides."""
+    """Returns what steps within read and write, one view a storage, and some views besides."""
     reads = {storage for step in inner for storage in step.reads}
     writes = {storage for step in inner for storage in step.writes}
     views = [View(storage, "uint8", (0,), (1,)) for storage in reads - writes]

@@ -44,13 +44,13 @@ class Library:
         self._written: dict[object, Function] = {}
 
     def get(self, key: object, write: Callable[[], Function]) -> Function:
-        """The function of this key, written now or before."""
+        """Returns the function of this key, written now or before."""
         if key not in self._written:
             self._written[key] = write()
         return self._written[key]
 
     def transcendental(self, kind: str) -> Function:
-        """A function of one or two vectors."""
+        """Returns a function of one or two vectors."""
         return self.get(kind, lambda: write_transcendental(self.module, kind, self.table))
 
 
@@ -81,12 +81,12 @@ Emitter = Callable[[Library, Function, Types, Sequence[Local]], Expression]
 
 
 def register(dtype: str) -> str:
-    """The type of a vector that holds numbers of this type."""
+    """Returns the type of a vector that holds numbers of this type."""
     return "f32x4" if dtype == "float32" else "i32x4"
 
 
 def number(dtype: str, value: float) -> Expression:
-    """A number of a type in every lane."""
+    """Returns a number of a type in every lane."""
     if dtype == "bool":
         return const("i32x4", -1 if value else 0)
     return const(register(dtype), value)
@@ -95,20 +95,20 @@ def number(dtype: str, value: float) -> Expression:
 def emit(
     library: Library, f: Function, kind: str, types: Types, inputs: Sequence[Local]
 ) -> Expression:
-    """The result of an operation of four elements; "copy" repeats its input."""
+    """Returns the result of an operation of four elements; "copy" repeats its input."""
     if kind == "copy":
         return inputs[0]
     return EMITTERS[kind](library, f, types, inputs)
 
 
 def wrapped(x: Expression, dtype: str) -> Expression:
-    """An integer without the bits that its type has no room for."""
+    """Returns an integer without the bits that its type has no room for."""
     size = SIZES[dtype]
     return x if size == 4 or dtype == "bool" else x & (256**size - 1)
 
 
 def _plain(name: str) -> Emitter:
-    """An instruction of the inputs' type."""
+    """Returns the emitter of an instruction of the inputs' type."""
 
     def emitter(library: Library, f: Function, t: Types, x: Sequence[Local]) -> Expression:
         return wrapped(op(f"{t.lanes}.{name}", *x), t.input)
@@ -124,7 +124,7 @@ def _compared(name: str) -> Emitter:
 
 
 def _signed(name: str) -> Emitter:
-    """An instruction that knows signed and unsigned integers."""
+    """Returns the emitter of an instruction that knows signed and unsigned integers."""
 
     def emitter(library: Library, f: Function, t: Types, x: Sequence[Local]) -> Expression:
         return op(f"{t.lanes}.{name}{t.sign}", *x)
@@ -193,7 +193,7 @@ def _convert(library: Library, f: Function, t: Types, x: Sequence[Local]) -> Exp
 
 
 def _division(name: str) -> Emitter:
-    """Of integers, lane by lane: there is no such instruction for vectors, and none may trap."""
+    """Returns an emitter that goes lane by lane: vectors of integers have no such instruction."""
 
     def emitter(library: Library, f: Function, t: Types, x: Sequence[Local]) -> Expression:
         if t.is_float and name == "div":
@@ -208,7 +208,10 @@ def _division(name: str) -> Emitter:
 
 
 def _write_division(module: Module, key: tuple[str, str]) -> Function:
-    """The function of a quotient or a rest; of division by 0, -1 and the first number."""
+    """Writes the function of a quotient or a rest, which never traps.
+
+    Of a division by 0 these are -1 and the first number.
+    """
     name, sign = key
     f = module.function(["i32", "i32"], ["i32"])
     a, b = f.parameters
@@ -222,7 +225,7 @@ def _write_division(module: Module, key: tuple[str, str]) -> Function:
 
 
 def _joined(type: str, lanes: Sequence[bytes]) -> Expression:
-    """A vector from the code of its four lanes."""
+    """Returns a vector from the code of its four lanes."""
     x = splat(Expression(lanes[0], type[:3]), type)
     for i, code in enumerate(lanes[1:], 1):
         replaced = op(f"{type}.replace_lane", x, Expression(code, type[:3]), immediate=bytes([i]))
@@ -231,7 +234,7 @@ def _joined(type: str, lanes: Sequence[bytes]) -> Expression:
 
 
 def _write_fmod(module: Module) -> Function:
-    """The function of C's fmod: multiples 2ⁿ b, from the largest on, are taken away from |a|."""
+    """Writes C's fmod: multiples 2ⁿ b, from the largest on, are taken away from |a|."""
     f = module.function(["f32", "f32"], ["f32"])
     a, b = f.parameters
     rest, least = (f.let(op("f64.promote_f32", op("f32.abs", x))) for x in (a, b))
@@ -252,7 +255,7 @@ def _write_fmod(module: Module) -> Function:
 
 
 def _shift(name: str) -> Emitter:
-    """Of each lane by its own distance, which an instruction for vectors does not know."""
+    """Returns an emitter that shifts each lane by its own distance, which no instruction does."""
 
     def emitter(library: Library, f: Function, t: Types, x: Sequence[Local]) -> Expression:
         a, b = x
@@ -311,13 +314,13 @@ REDUCTIONS = frozenset(_REDUCTIONS)
 def combined(
     library: Library, f: Function, kind: str, dtype: str, a: Local, b: Expression
 ) -> Expression:
-    """Two vectors of partial results as one."""
+    """Returns two vectors of partial results as one."""
     name = _REDUCTIONS[kind][0]
     return emit(library, f, name, Types(dtype, dtype), [a, f.let(b)])
 
 
 def neutral(kind: str, dtype: str) -> float:
-    """What changes nothing, as a number of a type."""
+    """Returns what changes nothing, as a number of a type."""
     value = _REDUCTIONS[kind][1]
     if dtype == "float32":
         return value
@@ -328,12 +331,12 @@ def neutral(kind: str, dtype: str) -> float:
 
 
 def identity(kind: str, dtype: str) -> Expression:
-    """The same, in every lane."""
+    """Returns the same, in every lane."""
     return number(dtype, neutral(kind, dtype))
 
 
 def across(library: Library, f: Function, kind: str, dtype: str, x: Local) -> Local:
-    """The four lanes of a vector reduced: the result is in each of them."""
+    """Returns the four lanes of a vector reduced: the result is in each of them."""
     for lanes in ((2, 3, 0, 1), (1, 0, 3, 2)):
         x = f.let(combined(library, f, kind, dtype, x, shuffle(x, x, lanes)))
     return x

@@ -20,7 +20,7 @@ _VECTOR = 0x7B
 
 
 def _numbered(first: int, prefix: str, names: str) -> dict[str, int]:
-    """Opcodes that follow each other; ``-`` stands for one that is left out."""
+    """Returns opcodes that follow each other; ``-`` stands for one that is left out."""
     listed = enumerate(names.split(), first)
     return {f"{prefix}.{name}": number for number, name in listed if name != "-"}
 
@@ -100,7 +100,7 @@ _STORES = {"i32": 0x36, "i64": 0x37, "f32": 0x38, "u8": 0x3A, "u16": 0x3B}
 
 
 def unsigned(number: int) -> bytes:
-    """A whole number of at least 0 in LEB128."""
+    """Returns a whole number of at least 0 in LEB128."""
     out = bytearray()
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)
@@ -110,7 +110,7 @@ def unsigned(number: int) -> bytes:
 
 
 def signed(number: int) -> bytes:
-    """A whole number in signed LEB128."""
+    """Returns a whole number in signed LEB128."""
     out = bytearray()
     while not -0x40 <= number < 0x40:
         out.append(number & 0x7F | 0x80)
@@ -142,7 +142,7 @@ class Expression:
         self.type = type
 
     def view(self, type: str) -> "Expression":
-        """The same vector, its lanes taken as of another type."""
+        """Returns the same vector, its lanes taken as of another type."""
         return Expression(self.code, type)
 
     def _with(self, name: str, other: "Expression | float") -> "Expression":
@@ -207,7 +207,7 @@ def _opcode(name: str) -> bytes:
 
 
 def const(type: str, number: float) -> Expression:
-    """A constant; the same number in every lane of a vector."""
+    """Returns a constant; the same number in every lane of a vector."""
     if type in ("i32", "i64"):
         bits = int(type[1:])
         number = (int(number) + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
@@ -225,41 +225,41 @@ def const(type: str, number: float) -> Expression:
 
 
 def vector(lanes: bytes, type: str) -> Expression:
-    """A constant vector from its 16 bytes."""
+    """Returns a constant vector from its 16 bytes."""
     return Expression(_opcode("v128.const") + lanes, type)
 
 
 def splat(number: Expression, type: str) -> Expression:
-    """A vector with one number in every lane."""
+    """Returns a vector with one number in every lane."""
     return op(f"{type}.splat", number)
 
 
 def shuffle(a: Expression, b: Expression, lanes: Sequence[int]) -> Expression:
-    """Four lanes of 32 bits out of the eight of two vectors."""
+    """Returns four lanes of 32 bits out of the eight of two vectors."""
     places = bytes(4 * lane + byte for lane in lanes for byte in range(4))
     code = a.code + b.code + _opcode("i8x16.shuffle") + places
     return Expression(code, a.type)
 
 
 def lane(x: Expression, i: int) -> Expression:
-    """One lane of a vector of 32-bit lanes."""
+    """Returns one lane of a vector of 32-bit lanes."""
     return op(f"{x.type}.extract_lane", x, immediate=bytes([i]))
 
 
 def where(mask: Expression, a: "Expression | float", b: "Expression | float") -> Expression:
-    """a in the lanes where the mask is set, b elsewhere."""
+    """Returns a in the lanes where the mask is set, b elsewhere."""
     type = next(x.type for x in (a, b) if isinstance(x, Expression))
     a, b = (x if isinstance(x, Expression) else const(type, x) for x in (a, b))
     return Expression(a.code + b.code + mask.code + _opcode("v128.bitselect"), type)
 
 
 def choose(condition: Expression, a: Expression, b: Expression) -> Expression:
-    """a if the condition, an i32, is not zero, else b; both are computed."""
+    """Returns a if the condition, an i32, is not zero, else b; both are computed."""
     return Expression(a.code + b.code + condition.code + b"\x1b", a.type)
 
 
 def load(type: str, address: Expression, offset: int = 0) -> Expression:
-    """What lies in memory at an address and an offset that is known, of any alignment.
+    """Returns what lies in memory at an address and an offset that is known, of any alignment.
 
     Args:
         type: of the expression; or "u8" or "u16", which become an i32.
@@ -274,19 +274,19 @@ def load(type: str, address: Expression, offset: int = 0) -> Expression:
 
 
 def load_splat(type: str, address: Expression, offset: int = 0) -> Expression:
-    """A number from memory, of the size of a lane, in every lane."""
+    """Returns a number from memory, of the size of a lane, in every lane."""
     opcode = b"\xfd\x09" if type[1:3] == "32" else b"\xfd\x0a"
     return Expression(address.code + opcode + b"\x00" + unsigned(offset), type)
 
 
 def load_zero(type: str, address: Expression, offset: int = 0, bits: int = 32) -> Expression:
-    """32 or 64 bits from memory in the first lanes, and zeros."""
+    """Returns 32 or 64 bits from memory in the first lanes, and zeros."""
     opcode = b"\xfd\x5c" if bits == 32 else b"\xfd\x5d"
     return Expression(address.code + opcode + b"\x00" + unsigned(offset), type)
 
 
 def load_lane(x: Expression, lane: int, address: Expression, offset: int = 0) -> Expression:
-    """A vector with one lane of 32 bits taken from memory."""
+    """Returns a vector with one lane of 32 bits taken from memory."""
     place = b"\x00" + unsigned(offset) + bytes([lane])
     return Expression(address.code + x.code + b"\xfd\x56" + place, x.type)
 
@@ -308,7 +308,7 @@ class Local(Expression):
         self.function.emit(value.code + b"\x21" + unsigned(self.index))
 
     def tee(self, value: Expression) -> Expression:
-        """The value, which the variable is given on the way."""
+        """Returns the value, which the variable is given on the way."""
         return Expression(value.code + b"\x22" + unsigned(self.index), self.type)
 
 
@@ -329,12 +329,12 @@ class Function:
         self.parameters = [self.local(type) for type in parameters]
 
     def local(self, type: str) -> Local:
-        """A new variable; zero until it is set."""
+        """Returns a new variable, zero until it is set."""
         self._types.append(type)
         return Local(self, len(self._types) - 1, type)
 
     def let(self, value: Expression) -> Local:
-        """A new variable that is given a value here."""
+        """Returns a new variable that is given a value here."""
         variable = self.local(value.type)
         variable.set(value)
         return variable
@@ -421,12 +421,12 @@ class Function:
         return variables
 
     def signature(self) -> bytes:
-        """Its type, as the module lists it."""
+        """Returns its type, as the module lists it."""
         parameters = [_type(x.type) for x in self.parameters]
         return b"\x60" + _listed(parameters) + _listed([_type(type) for type in self.results])
 
     def encode(self) -> bytes:
-        """Its code, as the module lists it."""
+        """Returns its code, as the module lists it."""
         own = self._types[len(self.parameters) :]
         runs: list[list[bytes]] = []
         for type in map(_type, own):
@@ -440,7 +440,7 @@ class Function:
 
 
 def call(function: Function, *arguments: Expression) -> bytes:
-    """The code that calls a function and leaves its results on the stack."""
+    """Returns the code that calls a function and leaves its results on the stack."""
     assert [_type(x.type) for x in arguments] == [_type(x.type) for x in function.parameters]
     return b"".join(x.code for x in arguments) + b"\x10" + unsigned(function.index)
 
@@ -461,7 +461,7 @@ class Module:
     def function(
         self, parameters: Sequence[str] = (), results: Sequence[str] = (), export: str | None = None
     ) -> Function:
-        """A new function, exported under a name if one is given."""
+        """Adds a function, exported under a name if one is given."""
         function = Function(len(self._functions), parameters, results)
         self._functions.append(function)
         if export is not None:
@@ -473,7 +473,7 @@ class Module:
         self._data.append((address, content))
 
     def encode(self) -> bytes:
-        """The module's bytes."""
+        """Returns the module's bytes."""
         signatures = list(dict.fromkeys(f.signature() for f in self._functions))
         numbers = [unsigned(signatures.index(f.signature())) for f in self._functions]
         exports = {"memory": b"\x02\x00"}

@@ -57,6 +57,8 @@ class Item:
         stores: where its results go, views of the loop's shape.
         target: of a reduction: where its result goes, a view of the loop's shape that repeats
             along the axes that vanish; all of a storage.
+        lost: of a long sum: a place, like the target, for what its additions lose by rounding and
+            the next ones make good (Kahan 1965). Many small terms are not lost in a large sum.
         steps: of an iota: by how much it grows along each axis.
     """
 
@@ -65,6 +67,7 @@ class Item:
     inputs: "Sequence[Item | View | Number]"
     stores: list[View] = field(default_factory=list)
     target: View | None = None
+    lost: View | None = None
     steps: tuple[int, ...] = ()
 
 
@@ -88,7 +91,7 @@ class _Pointer:
             self.local.set(self.local + self.steps[axis] * count)
 
     def at(self, address: int, bytes: int = 0) -> tuple[Expression, int]:
-        """The address and the offset for an array that begins at an address."""
+        """Returns the address and the offset for an array that begins at an address."""
         where = self.local if self.local is not None else const("i32", 0)
         offset = address - self.start + bytes
         return (where, offset) if offset >= 0 else (where + offset, 0)
@@ -121,15 +124,15 @@ class _Writer:
         )
         self.pointers: dict[tuple[object, ...], _Pointer] = {}
         self.known: dict[object, Local] = {}
-        self.sums: dict[Item, Local] = {}
+        self.sums: dict[Item, tuple[Local, Local | None]] = {}
         self.bases: dict[Item, Local] = {}
 
     def inner(self, view: View) -> int:
-        """The elements from one place to the next along the last axis."""
+        """Returns the elements from one place to the next along the last axis."""
         return self.steps[view.strides][-1]
 
     def first_axis(self, item: Item) -> int:
-        """From which axis on a reduction does nothing but reduce; the number of axes if none."""
+        """Returns from which axis on a reduction only reduces; the number of axes if none."""
         assert item.target is not None
         steps, axis = self.steps[item.target.strides], self.last + 1
         while axis and (steps[axis - 1] == 0 or self.counts[axis - 1] == 1):
@@ -137,7 +140,7 @@ class _Writer:
         return axis
 
     def is_split(self, item: Item) -> bool:
-        """Whether a reduction comes back to the same place of its target."""
+        """Returns whether a reduction comes back to the same place of its target."""
         assert item.target is not None
         steps, first = self.steps[item.target.strides], self.first_axis(item)
         return first > self.last or any(
@@ -145,7 +148,7 @@ class _Writer:
         )
 
     def pointer(self, view: View) -> _Pointer:
-        """The pointer of a view."""
+        """Returns the pointer of a view."""
         steps = tuple(SIZES[view.dtype] * n for n in self.steps[view.strides])
         start = view.address if any(n < 0 for n in steps) else 0
         key = (steps, start)
@@ -154,7 +157,7 @@ class _Writer:
         return self.pointers[key]
 
     def write(self) -> Function:
-        """The function, without parameters."""
+        """Writes the function, without parameters."""
         f = self.f
         for item in self.items:
             for x in item.inputs:
@@ -177,18 +180,17 @@ class _Writer:
                 self.pointer(item.target)
                 self.known[item] = f.let(identity(item.kind, item.types.output))
                 if self.is_split(item):
-                    self.fill(item)
+                    for view in filter(None, (item.target, item.lost)):
+                        self.fill(view, self.known[item])
         self.axis(0)
         return f
 
-    def fill(self, item: Item) -> None:
-        """What changes nothing, in all of a reduction's target."""
-        target = item.target
-        assert target is not None
-        place = self.f.let(const("i32", target.storage.place))
-        size = SIZES[target.dtype]
-        with self.f.repeat(-(-target.storage.bytes // (4 * size))):
-            _store(self.f, (place, 0), self.known[item], target.dtype, 1, 4)
+    def fill(self, view: View, x: Local) -> None:
+        """One number in all of a storage."""
+        place = self.f.let(const("i32", view.storage.place))
+        size = SIZES[view.dtype]
+        with self.f.repeat(-(-view.storage.bytes // (4 * size))):
+            _store(self.f, (place, 0), x, view.dtype, 1, 4)
             place.set(place + 4 * size)
 
     def axis(self, axis: int) -> None:
@@ -196,7 +198,8 @@ class _Writer:
         f, count = self.f, self.counts[axis]
         begun = [item for item in self.reductions if self.first_axis(item) == axis]
         for item in begun:
-            self.sums[item] = f.let(self.known[item])
+            lost = f.let(self.known[item]) if item.lost else None
+            self.sums[item] = f.let(self.known[item]), lost
         moved = count
         if axis < self.last:
             with f.repeat(count):
@@ -250,31 +253,49 @@ class _Writer:
 
     def collect(self, item: Item, x: Local, lanes: int) -> None:
         """Adds to a reduction."""
-        f, dtype, target = self.f, item.types.output, item.target
-        assert target is not None
         if item not in self.sums:
-            total = f.let(self.loaded(target, lanes))
-            total = f.let(combined(self.library, f, item.kind, dtype, total, x))
-            self.stored(target, total, lanes)
+            self.collect_in_memory(item, x, lanes)
             return
-        value: Expression = x
         if lanes < 4:
-            mask = b"\xff" * 4 * lanes + bytes(4 * (4 - lanes))
-            value = where(vector(mask, "i32x4"), x, self.known[item])
-        self.sums[item].set(combined(self.library, f, item.kind, dtype, self.sums[item], value))
+            mask = vector(b"\xff" * 4 * lanes + bytes(4 * (4 - lanes)), "i32x4")
+            x = self.f.let(where(mask, x, self.known[item]))
+        total, lost = self.sums[item]
+        self.combine(item, total, lost, x)
+
+    def collect_in_memory(self, item: Item, x: Local, lanes: int) -> None:
+        """Adds to what a reduction has in its target."""
+        assert item.target is not None
+        total = self.f.let(self.loaded(item.target, lanes))
+        lost = self.f.let(self.loaded(item.lost, lanes)) if item.lost else None
+        self.combine(item, total, lost, x)
+        self.stored(item.target, total, lanes)
+        if item.lost and lost:
+            self.stored(item.lost, lost, lanes)
+
+    def combine(self, item: Item, total: Local, lost: Local | None, x: Local) -> None:
+        """Adds a vector to a total; what is lost is kept, unless the total is infinite or NaN."""
+        f = self.f
+        if lost is None:
+            total.set(combined(self.library, f, item.kind, item.types.output, total, x))
+            return
+        term = f.let(x - lost)
+        new = f.let(total + term)
+        finite = op("f32x4.lt", op("f32x4.abs", new), math.inf)
+        lost.set((new - total - term) & finite)
+        total.set(new)
 
     def finish(self, item: Item) -> None:
         """Writes what a reduction has collected."""
-        f, dtype, target = self.f, item.types.output, item.target
-        assert target is not None
-        total = across(self.library, f, item.kind, dtype, self.sums.pop(item))
+        assert item.target is not None
+        total, _ = self.sums.pop(item)
+        total = across(self.library, self.f, item.kind, item.types.output, total)
         if self.is_split(item):
-            earlier = f.let(self.loaded(target, 1))
-            total = f.let(combined(self.library, f, item.kind, dtype, earlier, total))
-        self.stored(target, total, 1)
+            self.collect_in_memory(item, total, 1)
+        else:
+            self.stored(item.target, total, 1)
 
     def loaded(self, view: View, lanes: int) -> Expression:
-        """Elements of a view; what is in the other lanes is arbitrary."""
+        """Returns elements of a view; what is in the other lanes is arbitrary."""
         pointer, step, size = self.pointer(view), self.inner(view), SIZES[view.dtype]
         type = register(view.dtype)
         address, offset = pointer.at(view.address)
@@ -347,7 +368,7 @@ def _store(
 
 
 def _joined_axes(shape: Sequence[int], strides: "set[tuple[int, ...]]") -> list[list[int]]:
-    """Axes that can be one, since all arrays go on from one to the next; at least one group."""
+    """Returns axes in groups that can be one, as all arrays go on from one to the next."""
     groups: list[list[int]] = []
     for axis, n in enumerate(shape):
         if n == 1:

@@ -18,7 +18,6 @@ Rule = Callable[..., "Array | Sequence[Array]"]
 """Takes the lowering, an operation and its inputs; returns its output or outputs."""
 
 _WIDENED = ("bfloat16", "float16")
-_NOWHERE = Storage(0, address=0)
 
 
 class Lowering:
@@ -65,7 +64,7 @@ class Lowering:
         self.schedule.finish([(x, target) for x, target in outputs if target.size])
 
     def within(self) -> "Lowering":
-        """For a program within the program."""
+        """Returns the lowering of a program within the program."""
         return Lowering(self.rules, self.constants)
 
     def _constant(self, array: np.ndarray[Any, Any]) -> Array:
@@ -79,7 +78,7 @@ class Lowering:
 
 
 def in_module(dtype: str) -> str:
-    """The type that a module computes in for a type of a program."""
+    """Returns the type that a module computes in for a type of a program."""
     return "float32" if dtype in _WIDENED else dtype
 
 
@@ -102,7 +101,7 @@ def _error(operation: Operation, what: str, advice: str = "") -> ProgramError:
 
 
 def _empty(value: Value) -> View:
-    return View(_NOWHERE, in_module(value.dtype), value.shape, contiguous(value.shape))
+    return View(Storage(0, address=0), in_module(value.dtype), value.shape, contiguous(value.shape))
 
 
 def _types(operation: Operation) -> Types:
@@ -201,7 +200,7 @@ def padded(
     high: Sequence[int],
     interior: Sequence[int],
 ) -> View:
-    """An array with elements around and between its own, in the same order in memory."""
+    """Returns an array with elements around and between its own, in the same order in memory."""
     axes = list(zip(x.shape, low, high, interior, strict=True))
     spread = [n + max(n - 1, 0) * gap for n, _, _, gap in axes]
     shape = tuple(n + a + b for n, (_, a, b, _) in zip(spread, axes, strict=True))

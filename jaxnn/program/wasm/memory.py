@@ -95,31 +95,31 @@ class View:
         return self.is_contiguous and self.size * SIZES[self.dtype] == self.storage.bytes
 
     def broadcast(self, dimensions: Sequence[int], shape: tuple[int, ...]) -> "View":
-        """Repeated; see ``KINDS``."""
+        """Returns it repeated; see ``KINDS``."""
         strides = [0] * len(shape)
         for axis, dimension in enumerate(dimensions):
             strides[dimension] = 0 if self.shape[axis] == 1 else self.strides[axis]
         return replace(self, shape=shape, strides=tuple(strides))
 
     def transpose(self, permutation: Sequence[int]) -> "View":
-        """Its axes in another order."""
+        """Returns it with its axes in another order."""
         shape = tuple(self.shape[axis] for axis in permutation)
         return replace(self, shape=shape, strides=tuple(self.strides[axis] for axis in permutation))
 
     def slice(self, starts: Sequence[int], shape: Sequence[int], strides: Sequence[int]) -> "View":
-        """A part of this shape."""
+        """Returns a part of this shape."""
         moved = sum(i * n for i, n in zip(starts, self.strides, strict=True))
         steps = tuple(a * b for a, b in zip(self.strides, strides, strict=True))
         return replace(self, shape=tuple(shape), strides=steps, offset=self.offset + moved)
 
     def reverse(self, axes: Sequence[int]) -> "View":
-        """The order along some axes turned round."""
+        """Returns it with the order along some axes turned round."""
         moved = sum((self.shape[axis] - 1) * self.strides[axis] for axis in axes)
         strides = tuple(-n if axis in axes else n for axis, n in enumerate(self.strides))
         return replace(self, strides=strides, offset=self.offset + moved)
 
     def reshape(self, shape: tuple[int, ...]) -> "View | None":
-        """The elements in the same order in another shape; None if that takes a copy."""
+        """Returns the elements in the same order in another shape; None if that takes a copy."""
         if self.size == 0:
             return replace(self, shape=shape, strides=contiguous(shape))
         runs: list[list[int]] = []  # length and stride of axes that are one run of elements
@@ -145,12 +145,12 @@ class View:
 
 
 def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
-    """The strides of an array whose elements lie next to each other."""
+    """Returns the strides of an array whose elements lie next to each other."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def new_view(dtype: str, shape: Sequence[int], order: Sequence[int] | None = None) -> View:
-    """A view of a new storage.
+    """Returns a view of a new storage.
 
     Args:
         dtype: its type.
@@ -193,5 +193,5 @@ def plan(storages: Iterable[Storage], start: int) -> int:
 
 
 def rounded(bytes: int) -> int:
-    """A size that leaves what follows aligned."""
+    """Returns a size that leaves what follows aligned."""
     return -(-(bytes + 16) // _ALIGNMENT) * _ALIGNMENT

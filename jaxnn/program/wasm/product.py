@@ -79,7 +79,7 @@ class Product(NamedTuple):
 
 
 def merged(axes: Sequence[Axis]) -> tuple[Axis, ...]:
-    """The same axes, neighbours made one where that is possible, those of length 1 left out."""
+    """Returns the axes with neighbours made one where possible, those of length 1 left out."""
     found: list[Axis] = []
     for axis in axes:
         if axis.length == 1:
@@ -156,7 +156,7 @@ def _move(steps: dict[Local, int], count: int) -> None:
 def _blocks(
     terms: tuple[Axis, ...],
 ) -> tuple[tuple[Axis, ...], Axis, list[tuple[Axis, ...]]]:
-    """The terms as loops: over outer axes, over chunks of the next, and what is in a chunk.
+    """Returns the terms as loops: over outer axes, over chunks of the next, and what is in a chunk.
 
     Where the chunks leave a rest, a second block follows after the last one.
     """
@@ -208,7 +208,7 @@ class _Tile(NamedTuple):
 
 
 def _write_block(module: Module, product: Product, accumulate: bool, relaxed: bool) -> Function:
-    """The function of one block of terms; it adds to c, or overwrites it."""
+    """Writes the function of one block of terms; it adds to c, or overwrites it."""
     function = module.function(["i32"] * 4)
     a, b, c, scratch = function.parameters
     (*outer, row), columns = product.rows, product.columns
@@ -294,7 +294,7 @@ def _write_tile(
 
 
 def _offsets(axes: Sequence[Axis]) -> Iterator[tuple[int, int]]:
-    """The places in a and b of every term."""
+    """Yields the places in a and b of every term."""
     if not axes:
         yield 0, 0
         return
@@ -347,7 +347,7 @@ def _pack(
 
 
 def _columns(b: Expression, step: int, first: int, used: int) -> Expression:
-    """Four columns of one term."""
+    """Returns four columns of one term."""
     if step == 1:
         return load("f32x4", b, 4 * first)
     x = load_zero("f32x4", b, 4 * first * step)
@@ -369,7 +369,7 @@ def _pack_quad(
 
 
 def transposed(function: Function, rows: Sequence[Expression]) -> list[Expression]:
-    """The columns of four rows of four numbers."""
+    """Returns the columns of four rows of four numbers."""
     low = [function.let(shuffle(rows[i], rows[i + 1], (0, 4, 1, 5))) for i in (0, 2)]
     high = [function.let(shuffle(rows[i], rows[i + 1], (2, 6, 3, 7))) for i in (0, 2)]
     return [

@@ -43,7 +43,7 @@ def _turned(x: View) -> View:
 
 
 def _forward(schedule: Schedule, x: Array) -> View:
-    """In memory, where no axis runs backwards."""
+    """Returns an array in memory, where no axis runs backwards."""
     view = schedule.in_memory(x)
     return view if min(view.strides, default=0) >= 0 else schedule.contiguous(view)
 
@@ -66,7 +66,7 @@ def _multiplied(schedule: Schedule, product: Product, a: View, b: View, output: 
 
 
 def _convolution(lowering: Lowering, operation: Operation, x: Array, kernel: Array) -> Array:
-    """A product: rows are the positions of the kernel, terms its elements, columns its units.
+    """Returns a product: rows are positions of the kernel, terms its elements, columns its units.
 
     Patches are not laid out: where a row and a term meet, the image has the sum of two places.
     """
@@ -113,7 +113,10 @@ def _step(
     write: Callable[..., Function],
     scratch: Sequence[View] = (),
 ) -> list[View]:
-    """A step from views to new arrays; ``write`` takes the library, the inputs and the outputs."""
+    """Adds a step from views to new arrays.
+
+    ``write`` takes the library, the inputs and the outputs.
+    """
     outputs = [new_view(in_module(value.dtype), value.shape) for value in operation.outputs]
     lowering.schedule.step(
         lambda library: write(library, *inputs, *outputs), inputs, [*outputs, *scratch]
@@ -124,7 +127,10 @@ def _step(
 def _change(
     lowering: Lowering, x: Array, inputs: Sequence[View], write: Callable[..., Function]
 ) -> View:
-    """A step that changes a copy of x; ``write`` takes the library, the copy and the inputs."""
+    """Adds a step that changes a copy of x.
+
+    ``write`` takes the library, the copy and the inputs.
+    """
     whole = new_view(x.dtype, x.shape)
     lowering.schedule.copy(x, whole)
     if all(view.size for view in inputs):

@@ -5,6 +5,7 @@ between has to wait for that loop; broadcasts, transposes, slices and the like a
 but other views of the same memory.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from jaxnn.program.wasm.elementwise import Library, Types
 from jaxnn.program.wasm.encoding import Function, const
 from jaxnn.program.wasm.loops import Item, Number, write_loop
 from jaxnn.program.wasm.memory import SIZES, Storage, View, new_view
+
+_LONG = 64  # terms from which on a sum keeps what it loses by rounding
 
 
 @dataclass(eq=False)
@@ -37,7 +40,7 @@ class Step:
         return self.writer(library)
 
     def waits_for(self, other: "Step") -> bool:
-        """Whether another step has to come before this one."""
+        """Returns whether another step has to come before this one."""
         seen: set[Step] = set()
         waiting = [self]
         while waiting:
@@ -85,6 +88,11 @@ class Element:
     shape: tuple[int, ...]
     view: View | None = None
 
+    @property
+    def size(self) -> int:
+        """The number of its elements."""
+        return math.prod(self.shape)
+
 
 @dataclass(frozen=True)
 class Same:
@@ -97,6 +105,11 @@ class Same:
     def dtype(self) -> str:
         """Its type."""
         return self.number.dtype
+
+    @property
+    def size(self) -> int:
+        """The number of its elements."""
+        return math.prod(self.shape)
 
 
 Array = View | Element | Same
@@ -115,23 +128,30 @@ class Schedule:
         self._loops: set[Step] = set()
 
     def elementwise(self, kind: str, inputs: Sequence[Array], types: Types) -> Array:
-        """The result of an elementwise operation; of its inputs, some may be scalars."""
+        """Adds an elementwise operation; some of its inputs may be scalars.
+
+        Returns its result.
+        """
         shape = max((x.shape for x in inputs), key=len)
         item = Item(kind, types, [])
         return self._joined(item, inputs, shape)
 
     def iota(self, shape: tuple[int, ...], axis: int, dtype: str) -> Array:
-        """Positions along an axis."""
+        """Returns positions along an axis."""
         steps = tuple(int(i == axis) for i in range(len(shape)))
         return self._joined(Item("iota", Types("int32", dtype), [], steps=steps), [], shape)
 
     def reduce(self, kind: str, x: Array, axes: Sequence[int], dtype: str) -> View:
-        """The result of a reduction over some axes."""
+        """Returns the result of a reduction over some axes."""
         kept = [axis for axis in range(len(x.shape)) if axis not in axes]
         result = new_view(dtype, [x.shape[axis] for axis in kept])
         item = Item(kind, Types(dtype, dtype), [], target=result.broadcast(kept, x.shape))
+        written = [result]
+        if kind == "reduce_sum" and dtype == "float32" and x.size > _LONG * result.size:
+            written.append(new_view(dtype, result.shape))
+            item.lost = written[-1].broadcast(kept, x.shape)
         loop = self._joined(item, [x], x.shape).loop
-        self._note(loop, writes=[result])
+        self._note(loop, writes=written)
         return result
 
     def copy(self, x: Array, target: View) -> None:
@@ -148,7 +168,7 @@ class Schedule:
         self._note(element.loop, writes=[target])
 
     def in_memory(self, x: Array) -> View:
-        """The array as a view of memory, written there if it is not."""
+        """Returns the array as a view of memory, written there if it is not."""
         if isinstance(x, View):
             return x
         if isinstance(x, Element) and x.view is not None:
@@ -160,7 +180,7 @@ class Schedule:
         return view
 
     def contiguous(self, x: Array) -> View:
-        """The same, its elements next to each other in order."""
+        """Returns the same, its elements next to each other in order."""
         view = self.in_memory(x)
         if view.is_contiguous:
             return view
@@ -212,7 +232,7 @@ class Schedule:
         return True
 
     def order(self) -> list[Step]:
-        """The steps in an order in which they can run."""
+        """Returns the steps in an order in which they can run."""
         own, done = set(self.steps), set()
         found: list[Step] = []
         for first in self.steps:
@@ -296,7 +316,7 @@ class Schedule:
 
 
 def copying(view: View, target: View) -> Callable[[Library], Function]:
-    """What writes the function that copies an array in order."""
+    """Returns what writes the function that copies an array in order."""
 
     def write(library: Library) -> Function:
         f = library.module.function()

@@ -38,7 +38,7 @@ def _polynomial(f: Function, x: Expression, coefficients: Sequence[float]) -> Ex
 
 
 def _clamped(x: Expression, low: float, high: float) -> Expression:
-    """x in a range; NaN stays."""
+    """Returns x in a range; NaN stays."""
     return op("f64x2.pmin", op("f64x2.pmax", x, low), high)
 
 
@@ -54,7 +54,7 @@ _EXP = [1 / math.factorial(n) for n in range(11)]
 
 
 def _exp(f: Function, x: Expression) -> Expression:
-    """exp x = 2ⁿ exp r with |r| ≤ log(2) / 2; what is beyond float32's range stays beyond."""
+    """Returns exp x = 2ⁿ exp r with |r| ≤ log(2) / 2; what float32 has no room for stays beyond."""
     x = f.let(_clamped(x, -150, 130))
     magic = 1.5 * 2**52  # added, it leaves a whole number in the low bits
     n = f.let(x * (1 / math.log(2)) + magic)
@@ -70,7 +70,7 @@ _ATANH = [2 / (2 * n + 1) for n in range(9)]
 
 
 def _log(f: Function, x: Expression) -> Expression:
-    """log x = e log 2 + log m with √½ ≤ m < √2, log m = 2 atanh s, s = (m - 1) / (m + 1).
+    """Returns log x = e log 2 + log m with √½ ≤ m < √2, log m = 2 atanh s, s = (m - 1) / (m + 1).
 
     x is positive and finite.
     """
@@ -180,7 +180,7 @@ _ATAN = [(-1) ** n / (2 * n + 1) for n in range(15)]
 
 
 def _atan2(f: Function, y: Expression, x: Expression) -> Expression:
-    """The angle by atan t = π/4 + atan((t - 1) / (t + 1)), so that |t| ≤ tan(π / 8)."""
+    """Returns the angle by atan t = π/4 + atan((t - 1) / (t + 1)), so that |t| ≤ tan(π / 8)."""
     y, x = f.let(y), f.let(x)
     height, width = f.let(_absolute(y)), f.let(_absolute(x))
     small, large = f.let(op("f64x2.min", height, width)), f.let(op("f64x2.max", height, width))
@@ -196,7 +196,7 @@ def _atan2(f: Function, y: Expression, x: Expression) -> Expression:
 
 
 def _signed(size: Expression, sign: Expression) -> Expression:
-    """A number of at least 0 with another's sign."""
+    """Returns a number of at least 0 with another's sign."""
     mask = const("i64x2", 1 << 63)
     return size | op("v128.and", sign, mask)
 
@@ -210,14 +210,14 @@ _BITS = 200  # of 2/π, enough for the largest float32
 
 
 def _reduced(f: Function, x: Expression) -> tuple[Local, Local]:
-    """q, a whole number, and r; |x| < 2^20."""
+    """Returns q, a whole number, and r; |x| < 2^20."""
     q = f.let(op("f64x2.nearest", x * (2 / math.pi)))
     high, low = 1.5707963267341256, 6.077100506506192e-11  # the first 33 bits of π/2, the others
     return q, f.let(x - q * high - q * low)
 
 
 def _sin_cos(f: Function, q: Expression, r: Expression) -> tuple[Local, Local]:
-    """sin x and cos x."""
+    """Returns sin x and cos x."""
     square = f.let(r * r)
     sin, cos = f.let(r * _polynomial(f, square, _SIN)), f.let(_polynomial(f, square, _COS))
     whole = op("i32x4.trunc_sat_f64x2_s_zero", q)
@@ -248,7 +248,7 @@ def _tan(f: Function, q: Expression, r: Expression) -> Expression:
 
 
 def _two_over_pi() -> bytes:
-    """2/π times 2^200, the low byte first."""
+    """Returns 2/π times 2^200, the low byte first."""
     one = 1 << _BITS + 64
 
     def arctan_of_inverse(n: int) -> int:
@@ -259,7 +259,7 @@ def _two_over_pi() -> bytes:
 
 
 def _write_reduce_large(module: Module, table: int) -> Function:
-    """The function from the bits of a finite x ≥ 1 to q and r.
+    """Writes the function from the bits of a finite x ≥ 1 to q and r.
 
     With x = m 2ᵉ, the product of m and the 96 bits of 2/π from 2^(1 - e) downwards is x · 2/π
     modulo 4 with 62 bits after the point (Payne & Hanek 1983). The bits are taken from a whole
@@ -354,7 +354,7 @@ def _reduce_large(
 
 
 def _at_edges(f: Function, kind: str, inputs: Sequence[Local], y: Local) -> Expression:
-    """The result, where the general way to it does not lead."""
+    """Returns the result, where the general way to it does not lead."""
     x = inputs[0]
     if kind in ("log", "log1p"):
         lowest = 0.0 if kind == "log" else -1.0

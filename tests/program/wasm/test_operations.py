@@ -355,3 +355,17 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_operations(case):
     CASES[case]()
+
+
+def test_long_sums_lose_nothing():
+    x = np.random.default_rng(0).uniform(0, 1, (2, 30000, 3)).astype(np.float32)
+    infinite = x.copy()
+    infinite[0, 7, 1] = np.inf
+    axes = ((0, 1), 1, None, (0, 2))
+    program = make_program(lambda x: [x.sum(axis) for axis in axes], x)
+    machine = Machine(compile_module({"main": program}))
+    for axis, found in zip(axes, machine.run("main", x), strict=True):
+        np.testing.assert_allclose(found, x.sum(axis, np.float64), rtol=2e-7)
+    for found in machine.run("main", infinite)[:3]:
+        assert np.isinf(found).sum() == 1
+        assert not np.isnan(found).any()
