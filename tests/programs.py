@@ -1,14 +1,14 @@
 """Programs beside JAX: one case of everything that the library's catalogue lists."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from webassembly import Machine
 
-import jaxnn.program.numpy
 from jaxnn import layers, losses, models, network, optimizers, schedules
 from jaxnn.config import (
     AUGMENTATIONS,
@@ -19,7 +19,8 @@ from jaxnn.config import (
     SCHEDULES,
     load_config,
 )
-from jaxnn.program import Program, make_program
+from jaxnn.program import Program, make_program, run
+from jaxnn.program.wasm import compile_module
 from jaxnn.training.step import (
     Examples,
     TrainState,
@@ -60,25 +61,36 @@ class Case(NamedTuple):
         return compiled(*self.arguments)
 
 
+def in_webassembly(program: Program, *inputs: Any) -> list[np.ndarray]:
+    """What a program's module returns."""
+    return Machine(compile_module({"main": program})).run("main", *inputs)
+
+
 def assert_same(
     case: Case,
     tolerance: float = 2e-6,
-    run: Callable[..., list[np.ndarray]] = jaxnn.program.numpy.run,
+    runs: Sequence[Callable[..., list[np.ndarray]]] = (run, in_webassembly),
 ) -> Program:
-    """Checks what ``run`` makes of a case's program against JAX: integers, keys and random bits
-    are equal, floats within a tolerance relative to the largest of their array."""
+    """Checks what a case's program computes, in each of some ways, against JAX.
+
+    Whole numbers, keys and random bits are equal, floats within a tolerance relative to the
+    largest of their array.
+    """
     program = case.program()
-    found = run(program, *arrays(case.arguments))
     expected = arrays(case.result())
-    assert [(x.shape, x.dtype) for x in found] == [(x.shape, x.dtype) for x in expected]
-    assert [(x.shape, x.dtype.name) for x in found] == [(x.shape, x.dtype) for x in program.outputs]
-    for name, a, b in zip(program.output_names, found, expected, strict=True):
-        if jnp.issubdtype(b.dtype, jnp.floating):
-            a, b = a.astype(np.float64), b.astype(np.float64)
-            scale = np.max(np.abs(b), initial=0, where=np.isfinite(b))
-            np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale, err_msg=name)
-        else:
-            np.testing.assert_array_equal(a, b, err_msg=name)
+    assert [(x.shape, x.dtype) for x in program.outputs] == [
+        (x.shape, x.dtype.name) for x in expected
+    ]
+    for run_program in runs:
+        found = run_program(program, *arrays(case.arguments))
+        for name, a, b in zip(program.output_names, found, expected, strict=True):
+            if jnp.issubdtype(b.dtype, jnp.floating):
+                a, b = a.astype(np.float64), b.astype(np.float64)
+                scale = np.max(np.abs(b), initial=0, where=np.isfinite(b))
+                atol = tolerance * scale
+                np.testing.assert_allclose(a, b, rtol=0, atol=atol, err_msg=name, strict=True)
+            else:
+                np.testing.assert_array_equal(a, b, err_msg=name, strict=True)
     return program
 
 
@@ -164,11 +176,11 @@ def layer_case(name: str) -> Case:
     params, state, out_shape = initialized(layer, SHAPE)
 
     def both(params: Any, state: Any, x: Any, keys: Any, dy: Any) -> Any:
-        def run(train: bool) -> Any:
+        def in_mode(train: bool) -> Any:
             y, new_state, residuals = layer.forward(params, state, x, train=train, key=keys)
             return y, new_state, layer.backward(params, residuals, dy)
 
-        return run(False), run(True)
+        return in_mode(False), in_mode(True)
 
     keys = jax.random.split(jax.random.key(1), BATCH)
     x, dy = normal(BATCH, *SHAPE, seed=1), normal(BATCH, *out_shape, seed=2)

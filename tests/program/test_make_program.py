@@ -20,7 +20,7 @@ KEYS = jax.random.split(jax.random.key(0), 6).reshape(2, 3)
 
 
 def same(function, *arguments, tolerance=1e-6):
-    return assert_same(Case(function, arguments), tolerance)
+    return assert_same(Case(function, arguments), tolerance, [run])
 
 
 def kinds(function, *arguments):
