@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 
 from jaxnn.errors import writing
 from jaxnn.files import write_whole
+from jaxnn.plots.fonts import make_legible
 
 POSITIVE, NEGATIVE, BACKGROUND = "#e66100", "#2166ac", "#ffffff"
 
@@ -51,9 +53,15 @@ def signed_scale(values: np.ndarray, covered: float = 1.0) -> Normalize:
     return Normalize(-limit, limit, clip=True)
 
 
+class _Legible(Figure):
+    def draw(self, renderer: RendererBase) -> None:
+        make_legible(self)
+        super().draw(renderer)
+
+
 def figure(width: float = WIDTH, height: float = 3.0) -> Figure:
     """Returns an empty figure of a size in inches, which no global state knows of."""
-    empty = Figure((width, height), facecolor=BACKGROUND, layout="constrained")
+    empty = _Legible((width, height), facecolor=BACKGROUND, layout="constrained")
     FigureCanvasAgg(empty)
     return empty
 
