@@ -97,7 +97,7 @@ def _source(eqn: Any, outer: Source) -> Source:
     named = (part for part in str(info.name_stack).split("/") if not part.endswith("()"))
     scopes = "/".join(part for part in (outer.scopes, *named) if part)
     found = re.fullmatch(r"(.+?):(\d+).*? \((.+)\)", source_info_util.summarize(info))
-    if found is None or found[1] == __file__:
+    if found is None or Path(found[1]).parent == Path(__file__).parent:
         return Source(scopes, outer.place)
     function = found[3].replace(".<locals>", "")
     return Source(scopes, f"{function} ({Path(found[1]).name}:{found[2]})")
