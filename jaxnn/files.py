@@ -54,7 +54,8 @@ def temporary(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: as ``open`` and ``mkdir`` do.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # not a folder: opening a file in it says so
+        path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid4().hex}.part")
     with partial.open("xb") as file:
         try:

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.figure import Figure
 
-from jaxnn import layers, losses, network
+from jaxnn import layers, losses, serial, shortcut, trace
 from jaxnn.plots import Column, columns, network_drawing
 
 
@@ -106,17 +106,17 @@ def test_of_very_many_classes_the_most_probable_are_listed() -> None:
 
 
 def test_columns_are_those_of_the_trace() -> None:
-    net = network.serial(
+    net = serial(
         layers.flatten(),
         layers.dropout(0.5),
-        network.serial(layers.dense(5), layers.sigmoid()),
+        serial(layers.dense(5), layers.sigmoid()),
         layers.dense(3),
     )
     params, state, _ = net.init(jax.random.key(0), (2, 2, 1))
     inputs = np.random.default_rng(0).normal(size=(4, 2, 2, 1)).astype(np.float32)
     targets = np.zeros(4, np.int32)
-    record = network.trace(net, losses.softmax_cross_entropy, params, state, inputs, targets)
-    first, hidden, last = columns(net, params, inputs, record, example=2)
+    record = trace(net, losses.softmax_cross_entropy, params, state, inputs, targets)
+    first, hidden, last = columns(net, params, record, example=2)
     assert [c.name for c in (first, hidden, last)] == ["input", "dense 5, sigmoid", "dense 3"]
     np.testing.assert_array_equal(first.values, inputs[2].ravel())
     weight, bias = (np.asarray(params[2][0][k]) for k in ("weight", "bias"))
@@ -129,12 +129,12 @@ def test_columns_are_those_of_the_trace() -> None:
 
 
 def test_layers_of_other_kinds_are_columns_without_edges() -> None:
-    net = network.serial(layers.layer_norm(), layers.flatten(), layers.dense(3))
+    net = serial(layers.layer_norm(), layers.flatten(), layers.dense(3))
     params, state, _ = net.init(jax.random.key(0), (2, 2))
     inputs = np.random.default_rng(0).normal(size=(1, 2, 2)).astype(np.float32)
     targets = np.zeros(1, np.int32)
-    record = network.trace(net, losses.softmax_cross_entropy, params, state, inputs, targets)
-    drawn = columns(net, params, inputs, record)
+    record = trace(net, losses.softmax_cross_entropy, params, state, inputs, targets)
+    drawn = columns(net, params, record)
     assert [c.name for c in drawn] == ["input", "layer_norm", "dense 3"]
     assert drawn[1].weight is None
     network_drawing(drawn, OUTPUTS, NAMES).draw_without_rendering()
@@ -142,11 +142,11 @@ def test_layers_of_other_kinds_are_columns_without_edges() -> None:
 
 def convolutional() -> tuple[list[Column], np.ndarray]:
     """A small network's columns, and the weight of its dense layer."""
-    net = network.serial(
+    net = serial(
         layers.conv2d(3, padding="VALID"),
         layers.batch_norm(),
         layers.relu(),
-        network.shortcut(layers.conv2d(3)),
+        shortcut(layers.conv2d(3)),
         layers.max_pool(),
         layers.flatten(),
         layers.dropout(0.5),
@@ -154,10 +154,8 @@ def convolutional() -> tuple[list[Column], np.ndarray]:
     )
     params, state, _ = net.init(jax.random.key(0), (10, 8, 1))
     inputs = np.random.default_rng(0).normal(size=(2, 10, 8, 1)).astype(np.float32)
-    record = network.trace(
-        net, losses.softmax_cross_entropy, params, state, inputs, np.zeros(2, np.int32)
-    )
-    drawn = columns(net, params, inputs, record, example=1)
+    record = trace(net, losses.softmax_cross_entropy, params, state, inputs, np.zeros(2, np.int32))
+    drawn = columns(net, params, record, example=1)
     outputs = {layer.path: np.asarray(layer.output[1]) for layer in record.layers}
     np.testing.assert_array_equal(drawn[1].values, outputs[2,])
     np.testing.assert_array_equal(drawn[2].values, outputs[4,])

@@ -53,9 +53,8 @@ def test_representations_are_what_the_layers_put_out() -> None:
     network = serial(flatten(), dense(6), relu(), dropout(0.5), shortcut(dense(6)), dense(3))
     params, state, _ = network.init(jax.random.key(0), (2, 2, 1))
     x = jax.random.normal(jax.random.key(1), (4, 2, 2, 1))
-    found = representations(network, params, state, x)
-    targets = np.zeros(4, int)
-    record = trace(network, softmax_cross_entropy, params, state, x, targets)
+    record = trace(network, softmax_cross_entropy, params, state, x, np.zeros(4, int))
+    found = representations(network, params, record)
     outputs = {layer.path: layer.output for layer in record.layers}
     expected = {"input": x, "1 dense, relu": outputs[2,], "4 shortcut": outputs[4,]}
     expected["5 dense"] = outputs[5,]
