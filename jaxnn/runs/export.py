@@ -104,6 +104,7 @@ def export_module(
         names = tuple(n.removeprefix("given.") for n in program.input_names)
         programs[name] = replace(program, input_names=names)
     plain, relaxed = (compile_module(programs, tuple(start), relaxed=x) for x in (False, True))
+    assert plain.layout == relaxed.layout
     training = experiment.config.training
     layout = plain.layout
     description = {

@@ -42,9 +42,9 @@ def _carries(lowering: Lowering, inputs: Iterable[Array]) -> list[View]:
 
 def _outside(inner: Sequence[Step], own: Iterable[View]) -> tuple[list[View], list[View]]:
     """Returns what steps within read and write, one view a storage, and some views besides."""
-    reads = {storage for step in inner for storage in step.reads}
-    writes = {storage for step in inner for storage in step.writes}
-    views = [View(storage, "uint8", (0,), (1,)) for storage in reads - writes]
+    reads = dict.fromkeys(storage for step in inner for storage in step.reads)
+    written = {storage for step in inner for storage in step.writes}
+    views = [View(x, "uint8", (0,), (1,)) for x in reads if x not in written]
     return [*views, *own], list(own)
 
 

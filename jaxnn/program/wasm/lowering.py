@@ -89,6 +89,9 @@ def _check(operation: Operation) -> None:
             raise _error(operation, f"of type {value.dtype}", "compute in float32 or int32")
     if operation.kind == "bitcast" and any(value.dtype in _WIDENED for value in values):
         raise _error(operation, "of floats of 16 bits")
+    small = SIZES[in_module(values[0].dtype)] < 4
+    if operation.kind == "put" and operation.attributes["how"] == "add" and small:
+        raise _error(operation, f"that adds {values[0].dtype}", "add float32 or int32")
     floats = all(in_module(value.dtype) == "float32" for value in operation.inputs)
     if operation.kind in ("dot", "convolution") and not floats:
         raise _error(operation, f"of {operation.inputs[0].dtype}", "convert to float32 first")

@@ -26,12 +26,15 @@ class Step:
         after: the steps that come before it.
         reads, writes: the storages that it does.
         inner: the steps within it, in their order.
+
+    What is a set here is the keys of a dictionary, whose order is always the same: so are then a
+    module's bytes, and where in its memory arrays lie.
     """
 
     writer: Callable[[Library], Function] | None = None
-    after: "set[Step]" = field(default_factory=set)
-    reads: set[Storage] = field(default_factory=set)
-    writes: set[Storage] = field(default_factory=set)
+    after: "dict[Step, None]" = field(default_factory=dict)
+    reads: dict[Storage, None] = field(default_factory=dict)
+    writes: dict[Storage, None] = field(default_factory=dict)
     inner: "list[Step]" = field(default_factory=list)
 
     def write(self, library: Library) -> Function:
@@ -252,13 +255,13 @@ class Schedule:
     def _note(self, step: Step, reads: Iterable[View] = (), writes: Iterable[View] = ()) -> None:
         """What a step reads and writes, and therefore waits for."""
         for view in reads:
-            step.reads.add(view.storage)
-            step.after.update(x for x in view.storage.writers if x is not step)
+            step.reads[view.storage] = None
+            step.after.update((x, None) for x in view.storage.writers if x is not step)
             view.storage.readers.append(step)
         for view in writes:
-            step.writes.add(view.storage)
+            step.writes[view.storage] = None
             earlier = (*view.storage.writers, *view.storage.readers)
-            step.after.update(x for x in earlier if x is not step)
+            step.after.update((x, None) for x in earlier if x is not step)
             view.storage.writers.append(step)
 
     def _joined(

@@ -114,7 +114,11 @@ def test_errors_name_the_operation_and_where_it_is():
     def of_bytes(x):
         return x.astype(jnp.int8) + 1
 
+    def of_places(x):
+        return jnp.zeros(9, jnp.uint8).at[x[0].astype(jnp.int32)].add(jnp.uint8(1))
+
     for function, message in (
+        (of_places, "put that adds uint8 is not covered .*of_places.* int32"),
         (of_halves, "bitcast of floats of 16 bits is not covered .*test_compile.py"),
         (of_integers, "dot of int32 is not covered .*of_integers.* float32"),
         (of_bytes, "convert of type int8 is not covered .*of_bytes.* int32"),

@@ -149,6 +149,30 @@ def test_steps(name: str, relaxed: bool) -> None:
     _assert_trains_alike(machine, expected)
 
 
+def test_the_same_programs_are_always_the_same_module() -> None:
+    """Arrays lie at the same places whatever the run, and in the relaxed module too."""
+    programs = training("digits_mlp").programs
+    first = compile_module(programs, STAYING)
+    for _ in range(3):
+        assert compile_module(programs, STAYING) == first
+        assert compile_module(programs, STAYING, relaxed=True).layout == first.layout
+
+
+def test_any_bytes_do_no_harm() -> None:
+    """Whatever lies in memory: nothing traps."""
+    module = compile_module(training("digits_mlp").programs, STAYING)
+    machine = Machine(module)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        inputs = [x for entry in module.layout["entries"].values() for x in entry["inputs"]]
+        for array in (*module.layout["arrays"], *inputs):
+            size = max(1, int(np.prod(array["shape"]))) * np.dtype(array["dtype"]).itemsize
+            bits = np.frombuffer(rng.bytes(size), array["dtype"])
+            machine.write(array, bits.reshape(array["shape"]))
+        for entry in module.layout["entries"]:
+            machine._call(entry)
+
+
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     """A page of Chromium."""
