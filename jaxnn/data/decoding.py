@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from jaxnn.data.download import cache_folder
 from jaxnn.data.listing import Source
-from jaxnn.data.preparation import crop_and_resize, read_image
+from jaxnn.data.preparation import crop_and_resize, read_with_depth
 from jaxnn.data.progress import progress
 from jaxnn.errors import DataError
 from jaxnn.files import write_whole
@@ -27,6 +28,14 @@ Shape = tuple[int, int, int]
 Mapped = np.memmap[Any, np.dtype[np.uint8]]
 Unreadable = dict[str, str]
 """The files that are no images that can be read, and the message on each."""
+
+
+@dataclass
+class _Notes:
+    unreadable: Unreadable = field(default_factory=dict)
+    depths: dict[str, int] = field(default_factory=lambda: {"8": 0, "12": 0, "16": 0})
+    """How many images there are of so many bits."""
+
 
 _MOST_UNREADABLE = 0.1
 """If a larger part of the files cannot be read, this is not the folder that was meant."""
@@ -40,7 +49,7 @@ _LISTED = 10
 _BLOCK = 128
 """Images decoded before the next ones are begun: it bounds the memory."""
 
-_WAY = 1
+_WAY = 2
 """Counts the ways in which images have become examples: another one needs another cache."""
 
 
@@ -60,28 +69,36 @@ def decode(source: Source, names: Sequence[str], shape: Shape) -> tuple[Mapped, 
         DataError: more cannot be read, or the cache cannot be written.
     """
     path = _cached(source, names, shape)
-    notes = path.with_suffix(".json")
-    unreadable = _read_notes(notes, names)
-    images = _mapped(path, (len(names) - len(unreadable or ()), *shape))
-    if unreadable is None or images is None:
-        unreadable = {}
+    notes_path = path.with_suffix(".json")
+    notes = _read_notes(notes_path, names)
+    images = _mapped(path, (len(names) - len(notes.unreadable if notes else ()), *shape))
+    if notes is None or images is None:
+        notes = _Notes()
         with _written(path) as file:
             _write_header(file, (len(names), *shape))
-            for image in _decoded(source, names, shape, unreadable):
+            for image in _decoded(source, names, shape, notes):
                 file.write(image.tobytes())
             file.seek(0)
-            _write_header(file, (len(names) - len(unreadable), *shape))
-            with _written(notes) as notes_file:
-                notes_file.write(json.dumps(unreadable, indent=1).encode())
-        images = _mapped(path, (len(names) - len(unreadable), *shape))
+            _write_header(file, (len(names) - len(notes.unreadable), *shape))
+            with _written(notes_path) as notes_file:
+                notes_file.write(json.dumps(asdict(notes), indent=1).encode())
+        images = _mapped(path, (len(names) - len(notes.unreadable), *shape))
         assert images is not None
-    if unreadable:
+    if notes.unreadable:
         print(
-            f"warning: {source.path}: {len(unreadable):,} of {len(names):,} images cannot be "
-            f"read and are left out:\n{_listed(unreadable)}",
+            f"warning: {source.path}: {len(notes.unreadable):,} of {len(names):,} images cannot be "
+            f"read and are left out:\n{_listed(notes.unreadable)}",
             file=sys.stderr,
         )
-    return images, unreadable
+    if notes.depths["12"] and notes.depths["16"]:
+        print(
+            f"warning: {source.path}: {notes.depths['12']:,} of its images of 16 bits have no "
+            "value above 4,095 and are taken for images of 12 bits, 16 times as bright as they "
+            f"would be among the other {notes.depths['16']:,}. If they are dark, save all with "
+            "8 bits",
+            file=sys.stderr,
+        )
+    return images, notes.unreadable
 
 
 def select(images: Mapped, rows: np.ndarray) -> Mapped:
@@ -110,13 +127,14 @@ def select(images: Mapped, rows: np.ndarray) -> Mapped:
 
 
 def _decoded(
-    source: Source, names: Sequence[str], shape: Shape, unreadable: Unreadable
+    source: Source, names: Sequence[str], shape: Shape, notes: _Notes
 ) -> Iterator[np.ndarray]:
-    """Decodes files, in order; those that cannot be are noted in ``unreadable``."""
+    """Decodes files, in order; those that cannot be are noted, and how many bits others have."""
 
-    def example(name: str) -> np.ndarray | str:
+    def example(name: str) -> tuple[np.ndarray, int] | str:
         try:
-            return crop_and_resize(read_image(source.open(name)), shape)
+            image, depth = read_with_depth(source.open(name))
+            return crop_and_resize(image, shape), depth
         except DataError as error:
             return str(error)
 
@@ -127,13 +145,14 @@ def _decoded(
             block = names[start : start + _BLOCK]
             for name, image in zip(block, workers.map(example, block), strict=True):
                 if isinstance(image, str):
-                    unreadable[name] = image
+                    notes.unreadable[name] = image
                 else:
-                    yield image
-            if len(unreadable) > _MOST_UNREADABLE * len(names):
+                    notes.depths[str(image[1])] += 1
+                    yield image[0]
+            if len(notes.unreadable) > _MOST_UNREADABLE * len(names):
                 raise DataError(
                     f"{source.path}: more than a tenth of its {len(names):,} images cannot be "
-                    f"read, and decoding was given up:\n{_listed(unreadable)}\n"
+                    f"read, and decoding was given up:\n{_listed(notes.unreadable)}\n"
                     "Check that this is the folder that you mean"
                 )
             advance(len(block))
@@ -168,13 +187,14 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Mapped | None:
     return array if whole else None
 
 
-def _read_notes(path: Path, names: Sequence[str]) -> Unreadable | None:
-    """Reads which files could not be decoded; None if that is not known."""
+def _read_notes(path: Path, names: Sequence[str]) -> _Notes | None:
+    """Reads what was found out when files were decoded; None if that is not known."""
     try:
-        notes = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        notes = _Notes(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
         return None
-    known = isinstance(notes, dict) and set(notes) <= set(names)
+    whole = isinstance(notes.unreadable, dict) and isinstance(notes.depths, dict)
+    known = whole and set(notes.unreadable) <= set(names) and set(notes.depths) == {"8", "12", "16"}
     return notes if known else None
 
 

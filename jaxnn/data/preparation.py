@@ -1,11 +1,12 @@
 """How a drawn or photographed image becomes an example of a data set."""
 
+import re
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from jaxnn.errors import DataError
@@ -42,11 +43,20 @@ def read_image(source: str | Path | BinaryIO, *, longest: int = 512) -> np.ndarr
     Returns:
         (height, width, channels) uint8, turned as its EXIF data say: grey (1 channel), grey and
         alpha (2), red, green and blue (3), or these and alpha (4). Of an animation, the first one.
+        Of 16 bits of grey, the upper 8 count; but if the upper 4 are empty everywhere, as in images
+        of 12 bits that are stored so, the upper 8 of the other 12.
 
     Raises:
         DataError: the file cannot be read, is no such image, is damaged, or is so large that it
             would be unwise to decode it.
     """
+    return read_with_depth(source, longest=longest)[0]
+
+
+def read_with_depth(
+    source: str | Path | BinaryIO, *, longest: int = 512
+) -> tuple[np.ndarray, Literal[8, 12, 16]]:
+    """Reads an image file like ``read_image``; also returns of how many bits its values are."""
     name = source if isinstance(source, str | Path) else getattr(source, "name", "image")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's warnings are about what is decided here
@@ -70,7 +80,7 @@ def read_image(source: str | Path | BinaryIO, *, longest: int = 512) -> np.ndarr
             raise DataError(f"{name}: cannot read the image: {error}") from error
 
 
-def _pixels(image: Image.Image, longest: int) -> np.ndarray:
+def _pixels(image: ImageFile.ImageFile, longest: int) -> tuple[np.ndarray, Literal[8, 12, 16]]:
     image.draft(None, (longest, longest))  # JPEG can be decoded at a smaller scale
     width, height = image.size
     if width * height > _LARGEST:
@@ -78,17 +88,30 @@ def _pixels(image: Image.Image, longest: int) -> np.ndarray:
             f"{width} × {height} pixels are refused: at most {_LARGEST // 10**6} million are "
             "decoded. Save the image smaller"
         )
+    stored = str(image.tile[0][3]) if image.tile else ""  # such as "RGB;16B"
     upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I;16"):
-        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-    if upright.mode in ("I", "F"):
-        raise DataError("pixels of 32 bits are not understood. Save the image with 8 bits a color")
+    depth: Literal[8, 12, 16] = 8
+    if upright.mode.startswith("I;16") or (upright.mode == "I" and image.format == "PPM"):
+        values = np.asarray(upright)
+        # A PPM file says what its largest value is, and Pillow scales it to that of 16 bits.
+        depth = 12 if ";16" in stored and 0 < values.max() < 1 << 12 else 16
+        upright = Image.fromarray((values >> depth - 8).astype(np.uint8))
+    elif upright.mode in ("I", "F"):
+        bits = "16 bits with a sign" if ";16S" in stored else "32 bits"
+        raise DataError(f"pixels of {bits} are not understood. Save the image with 8 bits a color")
+    elif re.search(";16[BLN]", stored):  # of which Pillow has kept the upper 8
+        colors = np.asarray(upright.convert("RGB"))
+        if 0 < colors.max() < 1 << 4:
+            raise DataError(
+                "colors of 16 bits, of which the upper 4 are empty, would lose their contrast. "
+                "Save the image with 8 bits a color"
+            )
     grey = upright.mode in ("1", "L", "LA", "La")
     transparent = "A" if upright.has_transparency_data else ""
     plain = upright.convert(("L" if grey else "RGB") + transparent)
     plain.thumbnail((longest, longest))
     pixels = np.asarray(plain)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    return (pixels if pixels.ndim == 3 else pixels[..., None]), depth
 
 
 def prepare(image: np.ndarray, dataset: "Dataset") -> np.ndarray:

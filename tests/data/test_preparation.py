@@ -67,6 +67,54 @@ def test_sixteen_bits_become_eight(tmp_path: Path) -> None:
     values = pixels(5, 6).astype(np.uint16) * 256 + 17
     path = written(tmp_path / "image.png", Image.fromarray(values))
     np.testing.assert_array_equal(read_image(path)[..., 0], values >> 8)
+    pgm = b"P5\n6 5\n65535\n" + values.astype(">u2").tobytes()
+    np.testing.assert_array_equal(read_image(io.BytesIO(pgm))[..., 0], values >> 8)
+
+
+@pytest.mark.parametrize("kind", ["png", "tif", "pgm", "pgm that says so"])
+def test_twelve_bits_in_sixteen_keep_their_contrast(tmp_path: Path, kind: str) -> None:
+    values = pixels(5, 6).astype(np.uint16) * 16 + 7
+    path = tmp_path / f"image.{kind[:3]}"
+    if kind[:3] == "pgm":
+        largest = 4095 if kind == "pgm that says so" else 65535
+        path.write_bytes(b"P5\n6 5\n%d\n" % largest + values.astype(">u2").tobytes())
+    else:
+        written(path, Image.fromarray(values))
+    np.testing.assert_allclose(read_image(path)[..., 0].astype(int), values >> 4, atol=1)
+    dark = written(tmp_path / "dark.png", Image.fromarray(np.zeros((3, 4), np.uint16)))
+    assert read_image(dark).max() == 0
+
+
+def test_colors_of_twelve_bits_in_sixteen_are_refused(tmp_path: Path) -> None:
+    """Pillow keeps the upper eight bits of colors."""
+
+    def png(values: np.ndarray) -> Path:
+        height, width, _ = values.shape
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+        header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+        chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+        (tmp_path / "colors.png").write_bytes(
+            b"\x89PNG\r\n\x1a\n"
+            + b"".join(
+                struct.pack(">I", len(content))
+                + kind
+                + content
+                + struct.pack(">I", zlib.crc32(kind + content))
+                for kind, content in chunks
+            )
+        )
+        return tmp_path / "colors.png"
+
+    values = pixels(5, 6, 3).astype(np.uint16)
+    np.testing.assert_array_equal(read_image(png(values * 256 + 17)), values)
+    assert read_image(png(values * 0)).max() == 0
+    with pytest.raises(
+        DataError, match=r"colors\.png: colors of 16 bits, of which the upper 4 are"
+    ):
+        read_image(png(values * 16))
+    header = struct.pack("<IIIIiiHHIIiiII", 62, 0, 54, 40, 2, 1, 1, 16, 0, 4, 0, 0, 0, 0)
+    bmp = io.BytesIO(b"BM" + header + b"\x01\0\x01\0" + bytes(4))
+    assert read_image(bmp).max() < 16  # of 16 bits for all three colors together
 
 
 def test_palettes_with_transparency_have_alpha(tmp_path: Path) -> None:
@@ -146,6 +194,10 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
         read_image(io.BytesIO(b"?"))
     path = written(tmp_path / "float.tif", Image.new("F", (4, 4)))
     with pytest.raises(DataError, match=r"float\.tif: pixels of 32 bits are not understood"):
+        read_image(path)
+    image = Image.fromarray(pixels(4, 4).astype(np.uint16))
+    path = written(tmp_path / "signed.tif", image, tiffinfo={339: 2})  # SampleFormat: signed
+    with pytest.raises(DataError, match=r"signed\.tif: pixels of 16 bits with a sign are not und"):
         read_image(path)
 
 

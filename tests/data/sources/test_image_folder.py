@@ -327,6 +327,26 @@ def test_images_of_any_size_and_format_become_examples(tmp_path: Path) -> None:
         assert np.abs(image[:, 12:].astype(int) - (0, 0, 255)).max() < 40
 
 
+def test_images_of_twelve_bits_among_others_of_sixteen_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def grey(largest: int) -> bytes:
+        stream = io.BytesIO()
+        Image.fromarray(np.full((8, 8), largest, np.uint16)).save(stream, "PNG")
+        return stream.getvalue()
+
+    twelve = {f"{name}/{k}.png": grey(4000) for name in ("cat", "dog") for k in range(5)}
+    data = image_folder(written(tmp_path / "a", "zip", twelve), size=8, channels=1)
+    assert data.train.inputs.max() == 4000 >> 4
+    assert "of 16 bits" not in capsys.readouterr().err
+    path = written(tmp_path / "b", "zip", twelve | {"cat/5.png": grey(0), "dog/5.png": grey(5000)})
+    for _ in range(2):  # and when they are not decoded again
+        image_folder(path, size=8, channels=1)
+        error = capsys.readouterr().err
+        assert f"warning: {path}: 10 of its images of 16 bits have no value above 4,095" in error
+        assert "16 times as bright as they would be among the other 2." in error
+
+
 def test_grey_examples_and_transparent_images(tmp_path: Path) -> None:
     stream = io.BytesIO()
     Image.new("RGBA", (8, 8), (10, 20, 30, 0)).save(stream, "PNG")
@@ -451,7 +471,7 @@ def test_what_is_decoded_is_kept(
         raise AssertionError("decoded again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(decoding, "read_image", fail)
+        patch.setattr(decoding, "read_with_depth", fail)
         again = image_folder(path, size=8, balance="repeat")
         image_folder(path, size=8, validation=2, test=3, normalize="unit")
         image_folder(path, size=8, classes={"dog": "a", "*": "b"})
@@ -516,7 +536,7 @@ def test_an_interrupted_decoding_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(decoding, "read_image", interrupt)
+        patch.setattr(decoding, "read_with_depth", interrupt)
         with pytest.raises(KeyboardInterrupt):
             image_folder(path, size=8)
     assert os.listdir(own_cache) == []
