@@ -1,7 +1,7 @@
-"""The page in a browser: a real lab on a free port, and Chromium to look at it.
+"""The page in a browser: of a real lab on a free port, or exported; and Chromium to look at it.
 
 Whatever a browser would complain about fails the test: errors and warnings in the console,
-exceptions, answers of 400 and above, and requests to anywhere but the lab.
+exceptions, answers of 400 and above, and requests to anywhere but the page's own place.
 """
 
 import re
@@ -127,7 +127,11 @@ def problems() -> list[str]:
 
 @pytest.fixture
 def visit(browser: Browser, problems: list[str]) -> Iterator[Visit]:
-    """Opens a page: ``visit(address, view="network", width=1440, height=900, dark=False)``."""
+    """Opens a page: ``visit(address, view="network", width=1440, height=900, dark=False)``.
+
+    The address is a lab's, or of a file that ends in .html; requests are to go nowhere but there,
+    or to what begins with ``within``.
+    """
     contexts: list[BrowserContext] = []
 
     def visit_page(
@@ -138,6 +142,7 @@ def visit(browser: Browser, problems: list[str]) -> Iterator[Visit]:
         height: int = 900,
         dark: bool = False,
         touch: bool = False,
+        within: str | None = None,
     ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": height},
@@ -147,8 +152,8 @@ def visit(browser: Browser, problems: list[str]) -> Iterator[Visit]:
         contexts.append(context)
         context.set_default_timeout(60_000)
         page: Page = context.new_page()
-        _watch(page, address, problems)
-        page.goto(f"{address}/#{view}")
+        _watch(page, within or address, problems)
+        page.goto(f"{address}{'' if address.endswith('.html') else '/'}#{view}")
         return page
 
     yield visit_page

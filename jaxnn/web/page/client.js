@@ -7,6 +7,8 @@
 //     can.configure         which parts of the config it can change: "model", "optimizer",
 //                           "batch_size", "seed"
 //     can.prepare           whether it makes an example of a drawing
+//     can.explain           whether the page is for readers who know nothing of networks: a sentence
+//                           under the picture says what is seen
 //   lab()                 promises the description of the lab: of the data set, the layers, the config
 //   inputs(split, start, count)   promises the bytes of examples, as they are stored: a Uint8Array
 //   targets(split)        promises the classes of a split's examples: an Int32Array

@@ -7,21 +7,21 @@ import { size } from "./format.js";
 import { PANELS } from "./panels.js";
 import { State } from "./state.js";
 
-/** Makes the page, of what a client has to say. */
-export async function start(client) {
+/** Makes the page, of what a client has to say; with that example and theme, where they are given. */
+export async function start(client, { example, theme } = {}) {
   const state = new State(client);
   window.jaxnn = state; // for tests and the curious
   state.on("notice", showNotice);
-  themes(state);
+  themes(state, theme);
   const links = document.querySelector("nav");
-  links.append(...PANELS.filter(({ place }) => place !== "left").map(({ name, title }) => h("a", { href: `#${name}` }, title)));
+  links.append(...PANELS.filter(isView).map(({ name, title }) => h("a", { href: `#${name}` }, title)));
   try {
     state.on("lab", showLab);
     state.describe(await client.lab());
     mount(state, PANELS.filter(({ offered }) => offered?.(state) ?? true), links);
     state.listen();
     const split = ["test", "validation", "train"].find((name) => state.lab.dataset.splits[name]);
-    await state.select({ split, index: 0 });
+    await state.select(example ?? { split, index: 0 });
   } catch (error) {
     state.change({ notice: error.message });
     if (!(error instanceof Problem)) throw error;
@@ -30,15 +30,18 @@ export async function start(client) {
 
 function mount(state, panels, links) {
   const elements = new Map(panels.map((panel) => [panel, element(panel)]));
-  const views = panels.filter(({ place }) => place !== "left");
+  const views = panels.filter(isView);
   for (const link of links.children) link.hidden = !views.some(({ name }) => link.hash === `#${name}`);
-  document.querySelector("main").append(...elements.values());
+  for (const [{ place }, element] of elements) {
+    if (place === "below") document.body.append(element);
+    else document.querySelector("main").append(element);
+  }
   for (const panel of panels) panel.mount(elements.get(panel), state);
 
   function show() {
     const view = views.find(({ name }) => location.hash === `#${name}`) ?? views[0];
     const seen = panels.filter((panel) =>
-      panel === view || panel.place === "left" || (panel === views[0] && view.place === "right"));
+      panel === view || !isView(panel) || (panel === views[0] && view.place === "right"));
     for (const [panel, element] of elements) element.hidden = !seen.includes(panel);
     for (const link of links.children) {
       if (link.hash === `#${view.name}`) link.setAttribute("aria-current", "page");
@@ -49,6 +52,9 @@ function mount(state, panels, links) {
   window.addEventListener("hashchange", show);
   show();
 }
+
+/** Whether a panel is one of those of which one is looked at. */
+const isView = ({ place }) => place === "main" || place === "right";
 
 const element = ({ name, title, place }) =>
   place === "main"
@@ -69,10 +75,10 @@ function showLab({ lab: { name, dataset, layers } }) {
     `${dataset.name}, ${size(dataset.shape)} · ${parameters.toLocaleString("en-US")} parameters`;
 }
 
-function themes(state) {
+function themes(state, theme) {
   const system = matchMedia("(prefers-color-scheme: dark)");
   const button = document.getElementById("theme");
-  let chosen = remembered();
+  let chosen = ["light", "dark"].includes(theme) ? theme : remembered();
   const apply = () => {
     const theme = chosen ?? (system.matches ? "dark" : "light");
     document.documentElement.dataset.theme = theme;

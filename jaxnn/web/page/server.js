@@ -2,23 +2,7 @@
 // packed. Addresses are relative to the page's.
 
 import { Problem } from "./client.js";
-
-/**
- * Takes packed arrays apart: a JSON header and, for each array it names, a typed view of the bytes.
- * Returns {header, arrays: {name: {data, shape}}}; nothing is copied.
- */
-function unpack(buffer) {
-  const length = new DataView(buffer).getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-  const start = 4 + length;
-  const kinds = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array };
-  const arrays = {};
-  for (const { name, dtype, shape, offset } of header.arrays) {
-    const size = shape.reduce((product, side) => product * side, 1);
-    arrays[name] = { data: new kinds[dtype](buffer, start + offset, size), shape };
-  }
-  return { header, arrays };
-}
+import { unpack } from "./packed.js";
 
 async function request(path, options = {}) {
   let response;
@@ -42,7 +26,7 @@ async function post(path, message, signal) {
 }
 
 export class Server {
-  can = { train: true, configure: ["model", "optimizer", "batch_size", "seed"], prepare: true };
+  can = { train: true, configure: ["model", "optimizer", "batch_size", "seed"], prepare: true, explain: false };
 
   async lab() {
     return (await request("api/lab")).json();

@@ -69,7 +69,7 @@ export function mountTrain(element, state) {
   const accuracy = chart({ title: "Accuracy", train: (r) => r.accuracy, validation: (r) => r.validation.accuracy, show: percent });
   const errors = chart({ title: "Errors", train: (r) => wrong(r.accuracy), validation: (r) => wrong(r.validation.accuracy), show: percent });
   const health = h("ul", { class: "health", "aria-label": "Health", "aria-live": "polite" });
-  const layers = h("details", { class: "architecture", open: matchMedia("(min-width: 900px)").matches }, h("summary", {}, "Network and optimizer"));
+  const layers = h("details", { class: "architecture", open: matchMedia("(min-width: 900px)").matches }, h("summary", {}, state.client.can.configure.includes("model") ? "Network and optimizer" : "Start anew"));
 
   element.append(
     h("div", { class: "commands" }, run, command("step", "Step", "One step: one batch"), command("epoch", "Epoch", "To the end of the epoch"), reset),

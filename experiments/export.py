@@ -1,0 +1,58 @@
+"""Writes a run as a web page that thinks and trains, without a server.
+
+    python experiments/export.py runs/mnist_mlp-20261126-120000 --web page.html
+    python experiments/export.py runs/mnist_mlp-20261126-120000 --web site/
+
+A file opens from disk in any browser; a folder is for a web server, and may be shown within another
+page: index.html?view=draw&example=test:12&theme=dark
+"""
+
+import argparse
+from pathlib import Path
+
+from jaxnn import cli
+from jaxnn.runs import load_run
+from jaxnn.runs.export import SPLITS, export_module
+from jaxnn.web.export import check_page, export_page
+
+
+def main() -> None:
+    """Exports a run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "--web",
+        type=Path,
+        required=True,
+        metavar="FILE.html|FOLDER",
+        help="where to write the page",
+    )
+    parser.add_argument(
+        "--examples",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="training examples to carry (default: 2000); a quarter as many of validation and test",
+    )
+    arguments = parser.parse_args()
+    if arguments.examples < 1:
+        parser.error("--examples must be at least 1")
+    check_page(arguments.web)
+    print(f"Reading {arguments.run} ...")
+    run = load_run(arguments.run)
+    most = dict.fromkeys(SPLITS, max(arguments.examples // 4, 1)) | {"train": arguments.examples}
+    print("Compiling the network and a step of its training to WebAssembly ...")
+    module = export_module(run.experiment, run.params, run.state, most)
+    size = export_page(arguments.web, run.experiment, run.params, module)
+    carried = ", ".join(
+        f"{split['count']:,} of {split['of']:,} {name}"
+        for name, split in module.description["splits"].items()
+        if split["of"]
+    )
+    print(f"Wrote {arguments.web}: {size / 1e6:.1f} MB, with {carried} examples.")
+
+
+if __name__ == "__main__":
+    cli.run(main)
