@@ -4,7 +4,7 @@ The module's entries are functions of the library, traced and compiled: whatever
 an optimizer computes, it computes there. Who calls them moves bytes and nothing else.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -29,6 +29,9 @@ SPLITS = ("train", "validation", "test")
 PREDICTED = 100
 """Examples that the entries ``predict`` and ``evaluate`` take at a time."""
 
+LARGER = 8
+"""How many times the config's batch the largest is that a module trains with."""
+
 
 class ExportedModule(NamedTuple):
     """A network as WebAssembly.
@@ -36,9 +39,9 @@ class ExportedModule(NamedTuple):
     Attributes:
         description: what a page must know, as plain values: ``memory``, its ``pages`` of 65,536
             bytes, and the ``arrays`` that stay in it, by name; ``entries``, the ``inputs`` and
-            ``outputs`` of each; ``splits``, of ``Carried``; ``batch_size``, ``predict_size``,
-            ``steps_per_epoch``, ``epochs`` and ``seed``. An array has ``dtype``, ``shape`` and
-            ``offset``, in bytes from the start of memory.
+            ``outputs`` of each; ``splits``, of ``Carried``; ``batch_size``, the config's, and
+            ``batch_sizes``, all that there are; ``predict_size``, ``epochs`` and ``seed``. An
+            array has ``dtype``, ``shape`` and ``offset``, in bytes from the start of memory.
         plain: the module. It exports ``memory`` and the entries, functions without parameters.
         relaxed: the same, with multiply-add of relaxed SIMD: faster, and not known everywhere.
         arrays: what is to be put into memory before the first call, by name.
@@ -99,7 +102,8 @@ def export_module(
     carried = carry(experiment, most)
     start = memory(experiment, params, state, carried)
     programs = {}
-    for name, (function, example) in entries(experiment, start).items():
+    sizes = batch_sizes(experiment, carried)
+    for name, (function, example) in entries(experiment, start, sizes).items():
         program = make_program(function, example)
         names = tuple(n.removeprefix("given.") for n in program.input_names)
         programs[name] = replace(program, input_names=names)
@@ -121,8 +125,8 @@ def export_module(
         },
         "splits": carried.splits,
         "batch_size": training.batch_size,
+        "batch_sizes": sizes,
         "predict_size": PREDICTED,
-        "steps_per_epoch": carried.splits["train"]["count"] // training.batch_size,
         "epochs": training.epochs,
         "seed": experiment.config.seed,
     }
@@ -163,6 +167,12 @@ def carry(experiment: Experiment, most: Mapping[str, int]) -> Carried:
     return Carried(inputs, targets, splits)
 
 
+def batch_sizes(experiment: Experiment, carried: Carried) -> list[int]:
+    """Returns the sizes of batches to train with: 1, the config's, and a larger one."""
+    own = experiment.config.training.batch_size
+    return sorted({1, own, min(LARGER * own, carried.splits["train"]["count"])})
+
+
 def memory(experiment: Experiment, params: Tree, state: Tree, carried: Carried) -> dict[str, Any]:
     """What lies in the module's memory at the start: the trained network, about to train anew.
 
@@ -177,24 +187,26 @@ def memory(experiment: Experiment, params: Tree, state: Tree, carried: Carried) 
     }
 
 
-def entries(experiment: Experiment, memory: dict[str, Any]) -> dict[str, Entry]:
+def entries(
+    experiment: Experiment, memory: dict[str, Any], batch_sizes: Sequence[int]
+) -> dict[str, Entry]:
     """The functions that a module has, by name.
 
     Each takes some of what lies in memory, by the names there, and inputs of its own. What it
     returns under a name that lies in memory is stored there; the rest is its result.
 
     - ``reset``: ``seed``, uint32. A new training from there.
-    - ``step``: ``rows`` (batch_size,) int32, a batch of the data; ``learning_rate``, float32, NaN
-      for the run's own. One step of training; ``loss``, ``correct`` and ``learning_rate``.
+    - ``step_32``, and so on for each batch size: ``rows`` (32,) int32, a batch of the data;
+      ``learning_rate``, float32, NaN for the run's own. One step of training; ``loss``, ``correct``
+      and ``learning_rate``.
     - ``predict``: ``rows``. What these are taken for: ``predicted``, ``confidence``, ``loss``.
     - ``evaluate``: ``rows`` and ``weights``. Sums over them: ``loss`` and ``correct``.
     - ``trace``: ``input`` (1, *in_shape) and ``target`` (1,) int32; see ``jaxnn.prediction.look``.
     """
-    config, _, network, loss, _ = experiment
+    _, _, network, loss, _ = experiment
     training = {k: memory[k] for k in ("params", "state", "optimizer", "key", "step")}
     thinking = {k: memory[k] for k in ("params", "state")}
     data = memory["data"]
-    batch = np.zeros(config.training.batch_size, np.int32)
     rows = np.zeros(PREDICTED, np.int32)
 
     def reset(given: dict[str, Any]) -> dict[str, Any]:
@@ -230,10 +242,13 @@ def entries(experiment: Experiment, memory: dict[str, Any]) -> dict[str, Entry]:
         parts = (given["params"], given["state"], given["input"], given["target"])
         return look(network, loss, *parts)
 
-    number = np.float32(0)
+    trained = {**training, "data": data, "learning_rate": np.float32(0)}
     return {
         "reset": Entry(reset, {"seed": np.uint32(0)}),
-        "step": Entry(step, {**training, "data": data, "rows": batch, "learning_rate": number}),
+        **{
+            f"step_{size}": Entry(step, {**trained, "rows": np.zeros(size, np.int32)})
+            for size in batch_sizes
+        },
         "predict": Entry(predict, {**thinking, "data": data, "rows": rows}),
         "evaluate": Entry(
             evaluate, {**thinking, "data": data, "rows": rows, "weights": rows.astype(np.float32)}

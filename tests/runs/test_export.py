@@ -83,16 +83,21 @@ def close(found: Any, expected: Any) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_new_training_starts_and_goes_on_as_python_s(page: Page, experiment: Experiment) -> None:
+@pytest.mark.parametrize("size", [1, 20, MOST["train"]])
+def test_a_new_training_starts_and_goes_on_as_python_s(
+    page: Page, experiment: Experiment, size: int
+) -> None:
+    assert size in page.exported.description["batch_sizes"]
+    rows = np.arange(size, dtype=np.int32)[::-1].copy()
     _, dataset, network, loss, optimizer = experiment
     step = jax.jit(make_step(network, loss, optimizer))
     carried = carry(experiment, MOST)
-    batch = Examples(carried.inputs[ROWS], carried.targets[ROWS])
+    batch = Examples(carried.inputs[rows], carried.targets[rows])
     expected = init_train_state(network, optimizer, dataset.in_shape, 4)
     page.run("reset", seed=4)
     for _ in range(3):
         expected, totals = step(expected, batch)
-        found = page.run("step", rows=ROWS, learning_rate=np.nan)
+        found = page.run(f"step_{size}", rows=rows, learning_rate=np.nan)
         close(found["loss"], totals.loss)
         assert found["correct"] == totals.correct
         rate = hyperparameters(expected.optimizer_state)["learning_rate"]
@@ -109,11 +114,11 @@ def test_a_learning_rate_that_is_given_is_used(optimizer: Any) -> None:
     state = init_train_state(experiment.network, experiment.optimizer, (8, 8, 1), 7)
     page = Page(export_module(experiment, state.params, state.state, MOST))
     before = page.stays("params.1.weight")
-    assert page.run("step", rows=ROWS, learning_rate=0.0)["learning_rate"] == 0
+    assert page.run("step_20", rows=ROWS, learning_rate=0.0)["learning_rate"] == 0
     np.testing.assert_array_equal(page.stays("params.1.weight"), before)
-    page.run("step", rows=ROWS, learning_rate=0.25)
+    page.run("step_20", rows=ROWS, learning_rate=0.25)
     assert not np.array_equal(page.stays("params.1.weight"), before)
-    close(page.run("step", rows=ROWS, learning_rate=0.25)["learning_rate"], 0.25)
+    close(page.run("step_20", rows=ROWS, learning_rate=0.25)["learning_rate"], 0.25)
 
 
 def test_it_predicts_evaluates_and_traces_as_python(page: Page, experiment: Experiment) -> None:
@@ -148,10 +153,10 @@ def test_rows_that_are_not_there_and_odd_rates_do_no_harm(page: Page) -> None:
     rows = np.array([-5, 2**31 - 1, -(2**31), 10**6] * 5, np.int32)
     for rate in (np.inf, -np.inf, -1.0, 1e38):
         page.run("reset", seed=1)
-        page.run("step", rows=rows, learning_rate=rate)
+        page.run("step_20", rows=rows, learning_rate=rate)
     page.run("predict", rows=np.full(PREDICTED, -7, np.int32))
     page.run("reset", seed=1)
-    assert np.isfinite(page.run("step", rows=ROWS, learning_rate=0.1)["loss"])
+    assert np.isfinite(page.run("step_20", rows=ROWS, learning_rate=0.1)["loss"])
 
 
 def test_examples_are_taken_evenly(experiment: Experiment) -> None:

@@ -175,7 +175,30 @@ def test_it_starts_anew(exported: Exported, visit: Visit) -> None:
     assert anew(lambda: press(page, "Reset")) == first
     assert anew(lambda: seeded(7)) != first
     assert anew(lambda: seeded(0)) == first
-    expect(page.locator(".architecture select")).to_have_count(0)  # needs Python
+    expect(page.locator(".architecture select")).to_have_count(1)  # what else there is needs Python
+
+
+def test_batches_of_three_sizes_can_be_trained_with(exported: Exported, visit: Visit) -> None:
+    page = visit(exported.file)
+    ready(page)
+    own = exported.experiment.config.training.batch_size
+    sizes = sorted({1, own, min(8 * own, MOST["train"])})
+    chosen = page.get_by_label("Batch size")
+    assert chosen.locator("option").all_inner_texts() == list(map(str, sizes))
+    for size in sizes:
+        chosen.select_option(str(size))
+        if page.get_by_role("button", name="Apply").is_enabled():
+            page.get_by_role("button", name="Apply").click()
+        rests(page, 0)
+        assert told(page, "status.batch_size") == size
+        press(page, "Epoch")
+        rests(page, MOST["train"] // size)
+        assert told(page, "reports.at(-1).epoch") == 1
+        press(page, "Reset")
+        page.get_by_role("button", name="Start anew").click()
+        rests(page, 0)
+    page.evaluate("jaxnn.client.send({ type: 'configure', batch_size: 7 })")
+    until(page, lambda: "must be one of those" in (told(page, "failure?.message") or ""))
 
 
 def test_it_is_served_below_any_path(exported: Exported, visit: Visit) -> None:

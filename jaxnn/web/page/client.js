@@ -6,6 +6,7 @@
 //     can.train             whether it takes the commands of training, all but the last below
 //     can.configure         which parts of the config it can change: "model", "optimizer",
 //                           "batch_size", "seed"
+//     can.batch_sizes       the batch sizes that there are, or null: any
 //     can.prepare           whether it makes an example of a drawing
 //     can.explain           whether the page is for readers who know nothing of networks: a sentence
 //                           under the picture says what is seen

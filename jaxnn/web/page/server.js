@@ -26,7 +26,7 @@ async function post(path, message, signal) {
 }
 
 export class Server {
-  can = { train: true, configure: ["model", "optimizer", "batch_size", "seed"], prepare: true, explain: false };
+  can = { train: true, configure: ["model", "optimizer", "batch_size", "seed"], batch_sizes: null, prepare: true, explain: false };
 
   async lab() {
     return (await request("api/lab")).json();

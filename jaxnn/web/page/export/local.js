@@ -5,7 +5,6 @@ import { best } from "./machine.js";
 
 /** A client, as client.js describes it. */
 export class Local {
-  can = { train: true, configure: ["seed"], prepare: true, explain: true };
   #asked = new Map();
   #ids = 0;
   #told = null;
@@ -13,6 +12,9 @@ export class Local {
   /** `header` and `arrays` are what jaxnn/web/export.py has packed; `address` is the worker's. */
   constructor({ header, arrays }, address) {
     this.header = header;
+    this.can = {
+      train: true, configure: ["batch_size", "seed"], batch_sizes: header.description.batch_sizes, prepare: true, explain: true,
+    };
     const bytes = Object.fromEntries(Object.entries(arrays).map(([name, { data }]) => [name, data]));
     const { plain, relaxed, ...others } = bytes;
     this.data = { inputs: others["data.inputs"], targets: others["data.targets"] };

@@ -29,7 +29,7 @@ export class Session {
   constructor(machine, { description, lab, flops }, tell) {
     Object.assign(this, { machine, description, lab, flops, tell });
     this.seed = description.seed;
-    this.rows = new Int32Array(description.batch_size);
+    this.batchSize = description.batch_size;
     this.#begin();
   }
 
@@ -38,7 +38,7 @@ export class Session {
   }
 
   get #perEpoch() {
-    return this.description.steps_per_epoch;
+    return Math.floor(this.description.splits.train.count / this.batchSize);
   }
 
   /** Whether there is something to do. */
@@ -56,8 +56,8 @@ export class Session {
     } else if (type === "step") this.#go(this.step + 1);
     else if (type === "epoch") this.#go((Math.floor(this.step / this.#perEpoch) + 1) * this.#perEpoch);
     else if (type === "pause") this.#pause();
-    else if (type === "reset") this.#reset(this.seed);
-    else if (type === "configure") this.#reset(this.#seedOf(message));
+    else if (type === "reset") this.#reset({});
+    else if (type === "configure") this.#reset(this.#changes(message));
     else if (type === "set") this.#set(message.learning_rate);
     else if (type === "watch") this.#watched = message.example === null ? null : this.#example(message.example);
     else if (type === "ready") this.#ready = true;
@@ -180,7 +180,7 @@ export class Session {
       this.#copiedAt = performance.now();
     }
     this.#chooseRows();
-    const { loss, correct, learning_rate: rate } = this.machine.run("step", { rows: this.rows, learning_rate: [this.#rate] });
+    const { loss, correct, learning_rate: rate } = this.machine.run(`step_${this.batchSize}`, { rows: this.rows, learning_rate: [this.#rate] });
     this.#version++;
     this.#used = rate.data[0];
     if (!Number.isFinite(loss.data[0])) return this.#diverged(loss.data[0], this.#safe ?? copy);
@@ -254,18 +254,20 @@ export class Session {
     this.#status();
   }
 
-  #reset(seed) {
-    this.seed = seed;
+  #reset({ seed = this.seed, batch_size: batchSize = this.batchSize }) {
+    Object.assign(this, { seed, batchSize });
     this.machine.run("reset", { seed: [seed] });
     this.#until = null;
     this.#begin();
-    this.tell("lab", { ...this.lab, config: { ...this.lab.config, seed } });
+    const { config } = this.lab;
+    this.tell("lab", { ...this.lab, config: { ...config, seed, training: { ...config.training, batch_size: batchSize } } });
     this.greet();
   }
 
   /** Everything that is not in the module's memory is as before the first step. */
   #begin() {
-    this.history = new History(this.description.batch_size, this.flops);
+    this.history = new History(this.batchSize, this.flops);
+    this.rows = new Int32Array(this.batchSize);
     this.#order = { epoch: null };
     this.#validating = null;
     this.#safe = this.#spare = undefined;
@@ -275,7 +277,7 @@ export class Session {
     // What the first learning rate will be is told by a step that is then undone.
     const before = this.machine.keep();
     this.#chooseRows();
-    const rate = this.machine.run("step", { rows: this.rows, learning_rate: [this.#rate] }).learning_rate.data[0];
+    const rate = this.machine.run(`step_${this.batchSize}`, { rows: this.rows, learning_rate: [this.#rate] }).learning_rate.data[0];
     this.machine.restore(before);
     this.#used = Number.isNaN(rate) ? null : rate;
   }
@@ -304,7 +306,7 @@ export class Session {
       epoch: this.step / this.#perEpoch,
       epochs: this.description.epochs,
       learning_rate: this.#used === null ? null : Number(this.#used.toPrecision(7)),
-      batch_size: this.description.batch_size,
+      batch_size: this.batchSize,
       clients: 1,
     });
   }
@@ -317,10 +319,12 @@ export class Session {
     return splits[name];
   }
 
-  #seedOf({ type, seed, ...others }) {
-    if (Object.keys(others).length) throw new Problem("Only the seed can be changed in a page without a server.");
+  #changes({ type, seed = this.seed, batch_size: batchSize = this.batchSize, ...others }) {
+    if (Object.keys(others).length) throw new Problem("Only the batch size and the seed can be changed in a page without a server.");
     if (!isWhole(seed, 2 ** 32)) throw new Problem("The seed must be a whole number from 0 to 4,294,967,295.");
-    return seed;
+    const sizes = this.description.batch_sizes;
+    if (!sizes.includes(batchSize)) throw new Problem(`The batch size must be one of those that the page was made for: ${sizes.join(", ")}.`);
+    return { seed, batch_size: batchSize };
   }
 
   /** An example as the trace takes it: {input, target, stored}; target is null where there is none. */

@@ -56,12 +56,14 @@ export function mountArchitecture(element, state, mayDiscard) {
     Object.keys(state.lab.networks).map((name) => h("option", {}, name)));
   const optimizer = h("select", { "aria-label": "Optimizer", id: "optimizer" });
   const settings = h("div", { class: "settings" });
-  const batch = h("input", { type: "number", min: 1, step: 1, id: "batch-size" });
+  const { configure, batch_sizes: sizes } = state.client.can;
+  const batch = sizes
+    ? h("select", { id: "batch-size" }, sizes.map((n) => h("option", {}, n)))
+    : h("input", { type: "number", min: 1, step: 1, id: "batch-size" });
   const seed = h("input", { type: "number", min: 0, step: 1, id: "seed" });
   const problem = h("p", { class: "error", role: "alert" });
   const apply = h("button", { type: "submit", class: "primary" }, "Apply");
   const revert = h("button", { type: "button" }, "Undo");
-  const { configure } = state.client.can;
   const part = (name, ...elements) => (configure.includes(name) ? elements : []);
   const line = (label, input) => h("div", { class: "line" }, h("label", { for: input.id }, label), input);
   const form = h("form", { novalidate: true },
