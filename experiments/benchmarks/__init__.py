@@ -4,7 +4,7 @@ To add one, write a module with ``measure(pairs)``, which yields a row for each 
 ``measuring``), and enter it below.
 """
 
-from benchmarks import browse, conv, fast, lab, memory, mlp, observe, products, stream
+from benchmarks import browse, conv, fast, lab, memory, mlp, observe, products, stream, web
 
 BENCHMARKS = {
     "browse": browse.measure,
@@ -16,4 +16,5 @@ BENCHMARKS = {
     "observe": observe.measure,
     "products": products.measure,
     "stream": stream.measure,
+    "web": web.measure,
 }
