@@ -13,6 +13,7 @@ is not changed.
 
 import argparse
 import os
+import sys
 import time
 import webbrowser
 from contextlib import ExitStack, closing
@@ -67,6 +68,7 @@ def main() -> None:
                     Thread(target=webbrowser.open, args=(address,), daemon=True).start()
                 while not stop:
                     time.sleep(0.2)
+                session.stop()  # while the server ends
         finally:
             session.close()
         if session.trained:
@@ -83,6 +85,9 @@ def main() -> None:
                 f"  python experiments/lab.py {path}\n"
                 f"  python experiments/train.py --resume {path}"
             )
+    if session.computing:  # what was given up: the interpreter would not end in peace beside it
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def remember_compiled(folder: str) -> None:

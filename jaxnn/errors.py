@@ -1,8 +1,17 @@
 """The exceptions that jaxnn raises for mistakes of input."""
 
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 200, 200
+
+
+def shown(value: object) -> str:
+    """Returns a value as an error shows it: its ``repr``, or the beginning of one that is long."""
+    return _SHORT.repr(value)
 
 
 class JaxnnError(Exception):

@@ -23,6 +23,7 @@ to keep. A list of layers is a ``serial``; in place of a layer, ``module:functio
 function that returns one. A schedule's ``steps``, if left out, is the length of the run.
 """
 
+from jaxnn.config import cost
 from jaxnn.config.build import Experiment, build
 from jaxnn.config.calls import Call
 from jaxnn.config.catalogue import (
@@ -52,6 +53,7 @@ __all__ = [
     "Family",
     "Training",
     "build",
+    "cost",
     "defaults",
     "differences",
     "load_config",

@@ -12,6 +12,7 @@ from jax import Array
 from jaxnn import data, initializers, layers, losses, models, optimizers, schedules
 from jaxnn.data import Dataset, augmentation
 from jaxnn.data.augmentation import Augmentation
+from jaxnn.errors import shown
 from jaxnn.initializers import Initializer
 from jaxnn.layers import Layer
 from jaxnn.optimizers import Optimizer
@@ -57,9 +58,9 @@ class Family(Mapping[str, Callable[..., Any]]):
 
 def unknown(kind: str, name: object, allowed: Collection[str]) -> str:
     """Returns a sentence on a name that there is not: what there is, and the nearest match."""
-    near = difflib.get_close_matches(str(name), allowed, n=1)
+    near = difflib.get_close_matches(str(name)[:100], allowed, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {kind} {name!r}; {hint}allowed: {', '.join(allowed) or 'none'}"
+    return f"unknown {kind} {shown(name)}; {hint}allowed: {', '.join(allowed) or 'none'}"
 
 
 def _returning(

@@ -16,8 +16,11 @@ from jaxnn.config.catalogue import AUGMENTATIONS, DATASETS, LAYERS, LOSSES, OPTI
 from jaxnn.config.schema import CallOf, Count, JsonSchema, Strict, default_call
 from jaxnn.config.yaml import override_in, parse_yaml, write_yaml
 from jaxnn.data.augmentation import ClassCount
-from jaxnn.errors import ConfigError
+from jaxnn.errors import ConfigError, shown
 from jaxnn.schedules import RunLength
+
+_SAID = 20
+"""Mistakes of one config that are said."""
 
 
 class Training(Strict):
@@ -63,7 +66,7 @@ class Config(Strict):
         seed: where everything random in the run follows from.
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.+-]+$")] = "experiment"
+    name: Annotated[str, Field(pattern=r"^\.*[\w+-][\w.+-]*$")] = "experiment"
     data: Annotated[Call, CallOf(DATASETS)]
     augmentation: list[Annotated[Call, CallOf(AUGMENTATIONS)]] = Field([])
     model: Annotated[Call, CallOf(LAYERS)]
@@ -147,14 +150,17 @@ def parse_config(values: Mapping[str, Any], source: str = "config") -> Config:
         raise ConfigError(f"{source}: nested too deeply") from error
     except pydantic.ValidationError as error:
         lines = [f"{source}:"]
-        for e in error.errors():
-            place = ".".join(map(str, e["loc"])).replace("serial.layers.", "")
+        errors = error.errors()
+        for e in errors[:_SAID]:
+            place = ".".join(map(str, e["loc"]))[:500].replace("serial.layers.", "")
             message = e["msg"].removeprefix("Value error, ")
             if e["type"] == "missing":
                 message = "is required"
             elif e["type"] != "value_error":
-                message += f", got {e['input']!r}"
+                message += f", got {shown(e['input'])}"
             lines.append(f"  {place + ': ' if place else ''}{message}")
+        if len(errors) > _SAID:
+            lines.append(f"  and {len(errors) - _SAID} more")
         raise ConfigError("\n".join(lines)) from error
 
 

@@ -16,6 +16,7 @@ from pydantic_core import CoreSchema, core_schema
 from jaxnn import optimizers
 from jaxnn.config.calls import Call, plain
 from jaxnn.config.catalogue import FAMILIES, Family, unknown
+from jaxnn.errors import shown
 from jaxnn.schedules import Steps
 
 _Int = Annotated[int, Field(ge=-(2**31), lt=2**31)]
@@ -46,7 +47,7 @@ class Strict(BaseModel):
         if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping):
-            raise ValueError(f"expected keys ({', '.join(cls.model_fields)}), got {value!r}")
+            raise ValueError(f"expected keys ({', '.join(cls.model_fields)}), got {shown(value)}")
         for key in value:
             if key not in cls.model_fields:
                 raise ValueError(unknown("key", key, cls.model_fields))
@@ -84,9 +85,9 @@ class CallOf:
                 return Call(value, {}, family)
             value = {value: {}}
         if not isinstance(value, Mapping) or len(value) != 1:
-            got = repr(value)
+            got = shown(value)
             if isinstance(value, Mapping):
-                got = f"{len(value)}: {', '.join(map(str, value))}"
+                got = f"{len(value)}: {', '.join(map(str, value))}"[:200]
             raise ValueError(
                 f"expected one {family.kind}, written 'name' or 'name: arguments', got {got}"
             )
@@ -99,11 +100,16 @@ class CallOf:
         elif not isinstance(arguments, Mapping):
             first = next(iter(fields.model_fields), None)
             if first is None:
-                raise ValueError(f"{name} takes no arguments, got {arguments!r}")
+                raise ValueError(f"{name} takes no arguments, got {shown(arguments)}")
             arguments = {first: arguments}
-        whole = pydantic.create_model(name, **{name: (fields, ...)})  # type: ignore[call-overload]
-        checked = getattr(whole.model_validate({name: arguments}), name)
+        checked = getattr(_named(name, fields).model_validate({name: arguments}), name)
         return Call(name, {key: getattr(checked, key) for key in fields.model_fields}, family)
+
+
+@functools.cache
+def _named(name: str, fields: type[Strict]) -> Any:
+    """Returns a model of a call, so that the places that errors name begin with its name."""
+    return pydantic.create_model(name, **{name: (fields, ...)})  # type: ignore[call-overload]
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from jaxnn.errors import ConfigError
+from jaxnn.errors import ConfigError, shown
 
 
 def _yaml() -> YAML:
@@ -65,8 +65,8 @@ def override_in(values: dict[str, Any], override: str) -> None:
             index = key
         else:
             raise ConfigError(
-                f"{override}: {place} is {node!r} and has no {key!r}; replace it as a whole with "
-                f"{place}='{{…}}'"
+                f"{override}: {place} is {shown(node)} and has no {key!r}; replace it as a whole "
+                f"with {place}='{{…}}'"
             )
         if i == len(parents):
             node[index] = parse_yaml(text, override)

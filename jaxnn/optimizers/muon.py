@@ -4,7 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from jaxnn.arrays import Tree
 from jaxnn.optimizers.adaptive import scale_by_adam
@@ -90,6 +90,8 @@ def scale_by_muon(
     """
     check_decay("momentum", momentum)
     check_positive("eps", eps)
+    if steps < 0:
+        raise ValueError(f"steps must not be negative, got {steps}")
 
     def init(params: Tree) -> Tree:
         return make_state(
@@ -126,7 +128,11 @@ def _orthogonalized(x: Array, steps: int, eps: Array) -> Array:
     transposed = x.shape[0] > x.shape[1]  # the smaller of x xᵀ and xᵀ x
     x = x.T if transposed else x
     x = x / (global_norm(x) + eps).astype(x.dtype)
-    for _ in range(steps):
+
+    def step(_: int, x: Array) -> Array:
         square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
+        return a * x + (b * square + c * square @ square) @ x
+
+    # A loop of the program, whose length may be any; XLA makes the best of a few steps in a row.
+    x = lax.fori_loop(0, steps, step, x, unroll=max(1, min(steps, 8)))
     return x.T if transposed else x

@@ -61,6 +61,7 @@ def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
     """
     if steps < 1:
         raise ValueError(f"accumulate: steps must be at least 1, got {steps}")
+    traced_once = jax.jit(optimizer.update)  # for its shapes and for itself, however deep it lies
 
     def init(params: Tree) -> Tree:
         return {
@@ -77,7 +78,7 @@ def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
 
         def complete() -> tuple[Tree, Tree, Tree]:
             whole = jax.tree.map(lambda mean, g: mean.astype(g.dtype), mean, gradients)
-            updates, inner = optimizer.update(whole, state["optimizer"], params)
+            updates, inner = traced_once(whole, state["optimizer"], params)
             return updates, inner, jax.tree.map(jnp.zeros_like, mean)
 
         def wait() -> tuple[Tree, Tree, Tree]:

@@ -1,16 +1,14 @@
 """What the page may change in the config: neither may it run code nor exhaust the machine."""
 
-import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxnn.config import SCHEDULES, Call, Config, Experiment, parse_config
+from jaxnn.config import SCHEDULES, Call, Config, Experiment, cost, parse_config
 from jaxnn.errors import ConfigError
-from jaxnn.network import describe, leaves
 from jaxnn.web.messages import Configure
 
-PARAMETERS, ACTIVATIONS, DEPTH = 20_000_000, 100_000_000, 200
-"""Numbers trained, numbers computed a step, and layers: what clients may ask for. A network that
-the lab was started with may be as large as it is."""
+VALUES, DEPTH = 10_000, 100
+"""Names, numbers and lists that a change may be written with, and how many within each other."""
 
 
 def configured(config: Config, change: Configure, started: Config) -> Config:
@@ -22,8 +20,13 @@ def configured(config: Config, change: Configure, started: Config) -> Config:
         started: what the lab was started with: its own functions are allowed, no others.
 
     Raises:
-        ConfigError: if it makes no config, or one that imports something else.
+        ConfigError: if it makes no config, one that imports something else, or one that is beyond
+            the limits of ``jaxnn.config.cost`` and what the lab was started with.
     """
+    if _values((change.optimizer, change.model), DEPTH) > VALUES:
+        raise ConfigError(
+            f"configure: more than {VALUES:,} values, or more than {DEPTH} within each other"
+        )
     values = config.model_dump()
     if change.batch_size is not None:
         values["training"]["batch_size"] = change.batch_size
@@ -36,23 +39,25 @@ def configured(config: Config, change: Configure, started: Config) -> Config:
             f"model: {', '.join(sorted(foreign))}: functions of yours are imported from the "
             "config that the lab is started with, not from the page"
         )
+    _check(cost.written(config), lambda: cost.written(started))
     return config
 
 
 def check_size(experiment: Experiment, started: Experiment) -> None:
-    """Checks that a network does not exhaust the machine.
+    """Checks that an experiment does not exhaust the machine.
 
     Raises:
-        ConfigError: if it is larger than clients may ask for and than what the lab started with.
+        ConfigError: if it is beyond the limits of ``jaxnn.config.cost`` and what the lab was
+            started with.
     """
-    names = ("parameters", "numbers computed a step", "layers")
-    sizes = (PARAMETERS, ACTIVATIONS, DEPTH), _size(started), _size(experiment)
-    for name, limit, opened, asked in zip(names, *sizes, strict=True):
-        if asked > max(limit, opened):
-            raise ConfigError(
-                f"model: {asked:,} {name} are more than the page may ask for "
-                f"({max(limit, opened):,}); start the lab with a config of that size instead"
-            )
+    costs = cost.written(experiment.config) | cost.shaped(experiment)
+    _check(costs, lambda: cost.written(started.config) | cost.shaped(started))
+    if not cost.is_small(costs):
+        try:
+            found = cost.traced(experiment)
+        except ValueError as error:
+            raise ConfigError(f"configure: {error}") from error
+        _check(found, lambda: cost.traced(started))
 
 
 def with_learning_rate(config: Config, learning_rate: float) -> Config:
@@ -67,12 +72,21 @@ def scheduled(call: Any) -> bool:
     return isinstance(call, list) and any(map(scheduled, call))
 
 
-def _size(experiment: Experiment) -> tuple[int, int, int]:
-    """Returns the numbers of parameters, of numbers computed a step, and of layers."""
-    rows = describe(experiment.network, experiment.dataset.in_shape)
-    outputs = sum(math.prod(row.out_shape) for row in rows)
-    layers = leaves(experiment.network)
-    return rows[0].parameters, outputs * experiment.config.training.batch_size, len(layers)
+def _check(costs: Mapping[str, int], opened: Callable[[], Mapping[str, int]]) -> None:
+    if list(cost.over(costs)) and (found := list(cost.over(costs, opened()))):
+        raise ConfigError(
+            f"configure: {found[0]}, the most that the page may ask for; start the lab with such a "
+            "config instead"
+        )
+
+
+def _values(value: Any, depth: int) -> int:
+    """Returns how many values are in one, itself among them; too many where it is too deep."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list | tuple):
+        return 1
+    return 1 + sum(_values(one, depth - 1) for one in value) if depth else VALUES + 1
 
 
 def _imports(call: Any) -> set[str]:

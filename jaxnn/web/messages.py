@@ -161,14 +161,13 @@ def stored_input(given: Example, dataset: Dataset) -> tuple[np.ndarray, int | No
             )
         return split.inputs[given.index], int(split.targets[given.index])
     shape, dtype = dataset.in_shape, dataset.train.inputs.dtype
-    try:
-        pixels = np.array(given.pixels)
-    except (ValueError, OverflowError) as error:  # rows of different lengths
-        raise MessageError(f"pixels: expected numbers of shape {shape}: {error}") from error
-    if pixels.shape == shape[:-1] and shape[-1:] == (1,):
-        pixels = pixels[..., None]
-    if pixels.shape != shape or pixels.dtype.kind not in "iuf":
-        raise MessageError(f"pixels: expected numbers of shape {shape}, got {pixels.shape}")
+    flat = shape[:-1] if shape[-1:] == (1,) else shape
+    # Before an array is made of them: one of texts has room for the longest in each place.
+    if not any(_are_numbers(given.pixels, allowed) for allowed in (shape, flat)):
+        raise MessageError(f"pixels: expected numbers of shape {shape}")
+    pixels = np.array(given.pixels).reshape(shape)
+    if pixels.dtype.kind not in "iuf":
+        raise MessageError(f"pixels: expected numbers of shape {shape}, none of them huge")
     if dtype.kind in "iu":
         bounds = np.iinfo(dtype)
         whole = pixels.dtype.kind in "iu" and bounds.min <= pixels.min() <= pixels.max()
@@ -187,6 +186,17 @@ def stored_input(given: Example, dataset: Dataset) -> tuple[np.ndarray, int | No
             f"target: expected a class from 0 to {len(dataset.classes) - 1}, got {given.target}"
         )
     return converted, given.target
+
+
+def _are_numbers(value: Any, shape: tuple[int, ...]) -> bool:
+    """Returns whether lists within lists have a shape and hold nothing but numbers."""
+    if not shape:
+        return type(value) in (int, float)
+    return (
+        isinstance(value, list)
+        and len(value) == shape[0]
+        and all(_are_numbers(one, shape[1:]) for one in value)
+    )
 
 
 def pack(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:

@@ -1,6 +1,7 @@
 """What the lab computes with a network besides training it: traces and predictions."""
 
 import functools
+import math
 from collections.abc import Iterator
 
 import jax
@@ -13,6 +14,9 @@ from jaxnn.network import describe, leaves
 from jaxnn.prediction import look, verdicts
 from jaxnn.training import TrainState
 from jaxnn.web.messages import Example, Stored, pack, stored_input
+
+PREDICTED, LARGEST_BATCH = 50_000_000, 500
+"""Numbers computed, and examples, at most at a time in predictions."""
 
 
 class Programs:
@@ -28,6 +32,8 @@ class Programs:
         rows, plain = describe(network, self._dataset.in_shape), leaves(network)
         self.layers = [row for row in rows if row.path in plain]
         self.looked = False
+        numbers = sum(math.prod(row.out_shape) for row in rows)
+        self._batch = max(1, min(LARGEST_BATCH, PREDICTED // numbers))
         self._look = jax.jit(functools.partial(look, network, loss))
         self._predict = jax.jit(functools.partial(verdicts, network, loss))
 
@@ -60,7 +66,7 @@ class Programs:
         params, state = train_state.params, train_state.state
         header = {"type": "predictions", "split": split, "step": int(train_state.step)}
         inputs, targets = getattr(self._dataset, split)
-        size = min(500, len(targets))
+        size = min(self._batch, len(targets))
         parts = []
         for start in range(0, len(targets), max(size, 1)):
             rows = np.minimum(np.arange(start, start + size), len(targets) - 1)

@@ -3,10 +3,11 @@
 Training, traces and predictions share the devices, so one thread does them in turn: what clients
 ask for between two chunks of training, as much of it as takes a moment. It never waits for a
 client: what it has to say goes into the clients' mailboxes, where a new snapshot takes the place of
-one that was not fetched.
+one that was not fetched. Nor does it compile or compute itself: it waits for a thread that does
+(``jaxnn.web.work``), and where that takes long, and somebody pauses, resets, changes the config or
+ends the lab, it waits no longer.
 """
 
-import queue
 import threading
 import time
 import traceback
@@ -34,6 +35,7 @@ from jaxnn.web.messages import Configure, Drawing, Example, MessageError, pack, 
 from jaxnn.web.predictions import Predictions
 from jaxnn.web.programs import Programs
 from jaxnn.web.storage import Opened, save_run
+from jaxnn.web.work import GivenUpError, Work
 
 T = TypeVar("T")
 
@@ -53,7 +55,7 @@ class Session:
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
-        self._tasks: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
+        self._work = Work()
         self._mailboxes: list[Mailbox] = []
         self._closing = False
         self._version = 0
@@ -92,16 +94,29 @@ class Session:
     # From any thread.
 
     def call(self, function: Callable[..., T], *arguments: Any) -> "Future[T]":
-        """Has a method of the session called by its thread, between two chunks of training."""
+        """Has a method of the session called by its thread, between two chunks of training.
+
+        To pause, to reset and to configure come first, and what takes long is given up for them.
+        """
         future: Future[T] = Future()
-        self._tasks.put((lambda: function(*arguments), future))
+        urgent = function in (self.pause, self.reset, self.configure)
+        self._work.put(lambda: function(*arguments), future, urgent)
         return future
 
-    def close(self) -> None:
-        """Ends the thread; a chunk of training is finished first."""
+    def stop(self) -> None:
+        """Lets the thread end; a chunk of training is finished first, unless it takes long."""
         self._closing = True
-        self.call(lambda: None)
+        self._work.put(lambda: None, Future(), urgent=True)
+
+    def close(self) -> None:
+        """Stops, and waits for the thread's end."""
+        self.stop()
         self._thread.join()
+
+    @property
+    def computing(self) -> bool:
+        """Whether work that was given up is still running, as it may after the end."""
+        return self._work.left > 0
 
     def history(self) -> str:
         """Returns the message with all reports."""
@@ -167,7 +182,10 @@ class Session:
 
     def reset(self) -> None:
         """Starts anew with fresh parameters, paused."""
-        self._restart(self._config, self.experiment)
+        self._until = None
+        with self._compilation():
+            fresh = self._work.do(initial_state, self.experiment)
+        self._restart(self._config, self.experiment, fresh)
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Changes the learning rate; one that followed a schedule is constant from here on.
@@ -202,11 +220,15 @@ class Session:
             ConfigError: if it does not make an experiment, or one larger than allowed; everything
                 stays as it was.
         """
-        config = configured(self._config, change, self._opened.config)
-        experiment = build(config, self.experiment.dataset)
-        check_size(experiment, self._opened.experiment)
-        self._programs = Programs(experiment)
-        self._restart(config, experiment)
+
+        def make() -> tuple[Config, Experiment, Programs, TrainState]:
+            config = configured(self._config, change, self._opened.config)
+            experiment = build(config, self.experiment.dataset)
+            check_size(experiment, self._opened.experiment)
+            return config, experiment, Programs(experiment), initial_state(experiment)
+
+        config, experiment, self._programs, fresh = self._work.do(make)
+        self._restart(config, experiment, fresh)
         self._tell("lab", {"type": "lab", **self.lab})
 
     def trace(self, example: Example) -> bytes:
@@ -229,8 +251,8 @@ class Session:
 
     # The rest is the thread's own.
 
-    def _restart(self, config: Config, experiment: Experiment) -> None:
-        self._adopt(config, experiment, initial_state(experiment), [])
+    def _restart(self, config: Config, experiment: Experiment, fresh: TrainState) -> None:
+        self._adopt(config, experiment, fresh, [])
         self._tell_history()
         self._tell_status()
 
@@ -243,11 +265,16 @@ class Session:
             if self._predictions:
                 self._guard(self._predict_some)
             self._guard(self._send_snapshots)
+        self._work.close()
+        self._predictions.fail(JaxnnError("the lab has ended"))
 
     def _guard(self, work: Callable[[], None]) -> None:
         """Does a part of the work; if it fails, training pauses and the lab goes on."""
         try:
             work()
+        except GivenUpError:  # by who paused, or will have all begin anew; others get their answers
+            self._until, self._reports = None, None
+            self._predictions.begin_anew()
         except Exception as error:
             if not isinstance(error, JaxnnError):
                 traceback.print_exc()
@@ -261,8 +288,8 @@ class Session:
 
     def _work_off(self, block: bool) -> None:
         """Carries out what has been asked for so far; waits for something if ``block``."""
-        for _ in range(max(self._tasks.qsize(), int(block))):
-            function, future = self._tasks.get()
+        for _ in range(max(len(self._work), int(block))):
+            function, future = self._work.take()
             if not future.set_running_or_notify_cancel():
                 continue
             try:
@@ -287,10 +314,10 @@ class Session:
             self._base = dict(self._seconds)
             with self._compilation():
                 self._reports = self._fit()
-                report = next(self._reports)
+                report = self._work.do(next, self._reports)
         else:
             change = Change(self._state if self._changed else None, steps)
-            report = self._reports.send(change)
+            report = self._work.do(self._reports.send, change)
         self._changed = False
         taken = report.step - before
         training = self.experiment.config.training
@@ -300,7 +327,7 @@ class Session:
         self._version += 1
         self._trained = True
         steps = training.epochs * self._per_epoch
-        report = report._replace(train_state=None, steps=steps, **self._seconds)  # type: ignore[arg-type]
+        report = report._replace(train_state=None, steps=steps, **self._seconds)
         self._history.add(taken, report)
         if report.step >= self._until:
             self._until = None
@@ -362,7 +389,7 @@ class Session:
 
     def _trace(self, kind: str, example: Example) -> bytes:
         with nullcontext() if self._programs.looked else self._compilation():
-            return self._programs.trace(self._state, example, kind)
+            return self._work.do(self._programs.trace, self._state, example, kind)
 
     def _due(self, mailbox: Mailbox) -> bool:
         wants = mailbox.ready and mailbox.example is not None
@@ -393,7 +420,9 @@ class Session:
 
     def _predict_some(self) -> None:
         def begin(split: str) -> Iterator[bytes | None]:
-            return self._programs.predict(self._state, split)
+            batches = self._programs.predict(self._state, split)
+            while True:
+                yield self._work.do(next, batches)
 
         self._predictions.go_on(self._version, begin)
 

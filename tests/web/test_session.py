@@ -2,8 +2,9 @@
 
 import functools
 import json
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from jaxnn.config import Config, build, parse_config
 from jaxnn.errors import JaxnnError, RunError
 from jaxnn.optimizers import hyperparameters
 from jaxnn.runs import MODEL, resume, save_model, train
-from jaxnn.training import TrainState, fit, init_train_state
+from jaxnn.training import Change, Report, TrainState, fit, init_train_state
 from jaxnn.web.mailbox import Mailbox
 from jaxnn.web.messages import Configure, MessageError, Stored, unpack
+from jaxnn.web.programs import Programs
 from jaxnn.web.session import Session
 from jaxnn.web.storage import Opened, open_source
 
@@ -250,6 +252,17 @@ def settled() -> Iterator[Session]:
     session.close()
 
 
+def pool(**arguments: int) -> dict[str, Any]:
+    return {"model": [{"avg_pool": arguments}, "flatten", {"dense": 10}]}
+
+
+def nested(name: str, times: int, key: str, **others: int) -> Any:
+    inner: Any = {"sgd": 0.1} if key == "optimizer" else ["flatten", {"dense": 10}]
+    for _ in range(times):
+        inner = {name: {key: inner, **others}}
+    return inner
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -264,10 +277,23 @@ def settled() -> Iterator[Session]:
         ({"model": [{"conv2d": {"units": 2, "weight_init": "os:abort"}}]}, "unknown initializer"),
         ({"model": ["flatten", {"dense": 2**31 - 1}, {"dense": 10}]}, "parameters are more"),
         ({"model": ["flatten", *["relu"] * 300, {"dense": 10}]}, "302 layers"),
+        (pool(size=1, padding=40000), "40,000 rows of padding"),
+        (pool(size=9001, padding=9000), "places of windows"),
+        ({"model": ["flatten", *["relu"] * 9000, {"dense": 10}]}, "9,003 layers"),
+        ({"model": nested("rematerialize", 13, "layer")}, "layers within each other"),
+        ({"model": [{"conv2d": 10**6}, "flatten", {"dense": 10}], "batch_size": 1}, "are more"),
+        ({"optimizer": {"muon": {"learning_rate": 0.1, "steps": 10**6}}}, "steps of muon"),
+        ({"optimizer": {"chain": [{"sgd": 0.1}] * 1500}}, "1,501 optimizers"),
+        ({"optimizer": nested("accumulate", 13, "optimizer", steps=2)}, "within each other"),
         (
-            {"model": [{"max_pool": {"size": 1, "padding": 40000}}, "flatten", {"dense": 10}]},
-            "model",
+            {
+                "model": ["flatten", {"dense": 4000}, {"dense": 4000}, {"dense": 10}],
+                "optimizer": {"chain": [{"exponential_moving_average": 0.9}] * 8},
+            },
+            "optimizer's state",
         ),
+        ({"model": "x" * 60_000}, "unknown layer"),
+        ({"optimizer": [[[]] * 9000]}, "expected one optimizer"),
         ({"seed": -1}, "seed"),
     ],
 )
@@ -275,8 +301,9 @@ def test_a_config_that_cannot_be_changes_nothing(
     settled: Session, change: dict[str, Any], message: str
 ) -> None:
     before, lab = state(settled), settled.lab
-    with pytest.raises(JaxnnError, match=message):
+    with pytest.raises(JaxnnError, match=message) as refused:
         do(settled, settled.configure, Configure(type="configure", **change))
+    assert len(str(refused.value)) < 5000
     assert settled.lab is lab
     do(settled, settled.step)
     after = int(before.step) + 1
@@ -491,6 +518,83 @@ def test_best_parameters_are_opened_with_a_fresh_optimizer(tmp_path: Path) -> No
         leaf for name, leaf in named_leaves(opened.optimizer_state).items() if name[-1] == "0"
     ]
     assert all(not np.any(leaf) for leaf in momenta)
+
+
+# What takes long
+
+
+@pytest.fixture
+def stuck(start: Start, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """A session that has trained a step, and whose next one does not end."""
+    session = start()
+    do(session, session.step)
+    released = threading.Event()
+    fit = session._fit
+
+    def endless() -> Generator[Report, Change | None, None]:
+        released.wait(60)
+        yield from fit()
+
+    monkeypatch.setattr(session, "_fit", endless)
+    session.call(lambda: setattr(session, "_reports", None)).result(60)
+    session.call(session.start).result(60)
+    monkeypatch.setattr(session, "_fit", fit)
+    yield session
+    released.set()
+
+
+def test_a_pause_is_answered_whatever_takes_long(stuck: Session) -> None:
+    before = time.monotonic()
+    mailbox = Mailbox(lambda: None, stuck.history)
+    joined = stuck.call(stuck.join, mailbox)
+    stuck.call(stuck.pause).result(60)
+    assert time.monotonic() - before < 15  # it takes one second: this machine may be busy
+    joined.result(60)  # others have to wait that long, but are not turned away
+    assert stuck.computing
+    assert not stuck.running
+    assert int(state(stuck).step) == 1
+    assert not heard(mailbox, "status")[-1]["compiling"]
+    do(stuck, stuck.step)
+    assert numbers(state(stuck)) == numbers(trained(2))
+
+
+def test_a_reset_is_answered_whatever_takes_long(stuck: Session) -> None:
+    answer: Future[bytes] = Future()
+    stuck.call(stuck.predictions, "test", answer)
+    stuck.call(stuck.reset).result(60)
+    assert int(state(stuck).step) == 0
+    assert unpack(answer.result(60))[0]["step"] == 0  # who waited, waits for those of the new one
+    do(stuck, stuck.step)
+    assert numbers(state(stuck)) == numbers(trained(1))
+
+
+def test_the_end_is_answered_whatever_takes_long(stuck: Session, tmp_path: Path) -> None:
+    waiting = stuck.call(stuck.trace, Stored(split="test", index=0))
+    stuck.close()
+    assert stuck.computing
+    assert load_run(stuck.save(tmp_path / "run")).summary["steps"] == 1
+    for refused in (waiting, stuck.call(stuck.start)):
+        with pytest.raises(JaxnnError, match="the lab has ended"):
+            refused.result(60)
+
+
+def test_wide_networks_are_predicted_a_few_examples_at_a_time() -> None:
+    """All layers of 500 examples at once would take gigabytes."""
+    wide = [{"conv2d": {"units": 4000, "size": 1}}, "relu", "global_avg_pool", {"dense": 10}]
+    experiment = build(config(model=wide, training={"batch_size": 1}))
+    largest: list[int] = []
+    programs = Programs(experiment)
+
+    def verdict(params: Any, state: Any, inputs: Any, targets: Any) -> tuple[np.ndarray, ...]:
+        largest.append(len(inputs))
+        return np.zeros(len(inputs), np.int32), *np.zeros((2, len(inputs)), np.float32)
+
+    programs._predict = verdict
+    *_, answer = programs.predict(fresh(config()).train_state, "test")
+    assert answer is not None
+    assert len(unpack(answer)[1]["predicted"]) == 300
+    assert max(largest) * 8 * 8 * 4000 * 2 < 60_000_000
+    assert min(largest) > 1
 
 
 def test_closing_waits_for_the_chunk_and_ends_the_thread(start: Start) -> None:
