@@ -27,7 +27,8 @@ class Training(Strict):
     """How long and in which portions to train.
 
     Attributes:
-        epochs: how often each training example is seen.
+        epochs: how often the training split is gone through; what does not fill a last batch is
+            left out, other examples each time.
         batch_size: examples a step.
         chunk_steps: steps between two reports; without effect on the result.
         statistics_steps: steps between two looks into the layers, 0 for none; without effect on

@@ -3,6 +3,14 @@
 from jaxnn.observe.console import console
 from jaxnn.observe.health import health
 from jaxnn.observe.metrics import metrics, read_metrics, to_json
-from jaxnn.observe.tensorboard import tensorboard
+from jaxnn.observe.tensorboard import check_tensorboard, tensorboard
 
-__all__ = ["console", "health", "metrics", "read_metrics", "tensorboard", "to_json"]
+__all__ = [
+    "check_tensorboard",
+    "console",
+    "health",
+    "metrics",
+    "read_metrics",
+    "tensorboard",
+    "to_json",
+]

@@ -44,6 +44,9 @@ def record(report: Report) -> dict[str, Any]:
     values = report._asdict()
     for key in ("train_state", "validation", "statistics", "warnings"):
         del values[key]
+    for key in ("learning_rate", "start_loss"):
+        if values[key] is None:
+            del values[key]
     if report.validation is not None:
         values |= {f"validation_{k}": v for k, v in report.validation._asdict().items()}
     if report.statistics is not None:

@@ -1,5 +1,6 @@
 """Reports as TensorBoard event files: scalars, histograms of the weights, weights as images."""
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,18 @@ from jaxnn.observe.metrics import record
 from jaxnn.training import Report
 
 _IMAGES = 64  # units whose weights are drawn
+
+
+def check_tensorboard() -> None:
+    """Checks that the extra ``tensorboard`` is installed.
+
+    Raises:
+        RunError: if it is not.
+    """
+    if importlib.util.find_spec("tensorboardX") is None:
+        raise RunError(
+            "writing TensorBoard's files needs tensorboardX: pip install -e '.[tensorboard]'"
+        )
 
 
 @contextmanager
@@ -31,12 +44,9 @@ def tensorboard(folder: Path, in_shape: tuple[int, ...] = ()) -> Iterator[Callab
     Raises:
         RunError: if the extra ``tensorboard`` is not installed, or files cannot be written.
     """
-    try:
-        from tensorboardX import SummaryWriter
-    except ModuleNotFoundError as error:
-        raise RunError(
-            "writing TensorBoard's files needs tensorboardX: pip install -e '.[tensorboard]'"
-        ) from error
+    check_tensorboard()
+    from tensorboardX import SummaryWriter
+
     with writing(folder):
         writer = SummaryWriter(str(folder))
 

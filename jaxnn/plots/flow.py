@@ -117,8 +117,8 @@ def activation_flow(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     The band reaches from mean - deviation to mean + deviation, over batch and units. All hidden
     layers share a scale, so that a signal that dies out or explodes with depth is seen; the last
     layer, the network's output, has its own. The strips at the right show the fraction of inactive
-    units: of a relu, those that are 0 for a whole batch, of a sigmoid or tanh, the outputs within
-    1 % of their limits. An activation function shares the strip of the layer before it, and what is
+    units: of a relu, those that are 0 for a whole batch, of a sigmoid or tanh, those within 1 % of
+    their limits. An activation function shares the strip of the layer before it, and what is
     drawn is its output.
 
     Args:

@@ -15,9 +15,9 @@ import jax
 
 from jaxnn.arrays import count
 from jaxnn.config import Config, Experiment, build, differences
-from jaxnn.errors import RunError, writing
+from jaxnn.errors import ConfigError, RunError, writing
 from jaxnn.files import write_text
-from jaxnn.observe import health, metrics, to_json
+from jaxnn.observe import check_tensorboard, health, metrics, read_metrics, to_json
 from jaxnn.observe import tensorboard as event_files
 from jaxnn.observe.metrics import cut
 from jaxnn.optimizers import hyperparameters, set_hyperparameters
@@ -83,13 +83,17 @@ def train(
     Raises:
         ConfigError: if the config does not make an experiment.
         DataError: if the data are missing or damaged.
-        RunError: if the directory holds something, has another owner, or cannot be written.
+        RunError: if the directory holds something, has another owner or cannot be written, or the
+            extra ``tensorboard`` is wanted and not installed.
         DivergedError: if training came to numbers that are not finite.
         StoppedError: after Ctrl-C or SIGTERM.
     """
     given = None if path is None else Path(path)
     check_free(given)
+    if tensorboard:
+        check_tensorboard()
     experiment = build(config)
+    _check_patience(experiment)
     with new_directory(config, given) as path:
         write_text(path / CONFIG, experiment.config.to_yaml())
         start, info = _begun(path, experiment)
@@ -130,6 +134,8 @@ def resume(
     """
     path = Path(path)
     read_config(path)  # before a lock is left where there is no run
+    if tensorboard:
+        check_tensorboard()
     with owned(path):
         return _resume(path, overrides, consumers, tensorboard, allow_changes, tell)
 
@@ -156,6 +162,7 @@ def _resume(
             "To go on all the same, add --allow-changes; else start a new run"
         )
     experiment = build(config)
+    _check_patience(experiment)
     start, info = _taken_up(path, experiment, tell)
     if any(key.partition(".")[0] == "optimizer" for key in changes):
         fresh = experiment.optimizer.init(start.params)
@@ -228,7 +235,7 @@ def _carry_out(
     train_seconds, compile_seconds = info["train_seconds"], info["compile_seconds"]
     saved_step, saved_at = int(start.step), time.monotonic()
     step = saved_step
-    watch = health()
+    watch = health(read_metrics(path / METRICS)[0], classes=len(experiment.dataset.classes))
     try:
         with ExitStack() as stack:
             consumers = [stack.enter_context(metrics(path / METRICS)), *consumers]
@@ -273,7 +280,7 @@ def _carry_out(
     except RunError as error:
         raise RunError(
             f"{error}\nTraining has stopped at step {step}; the checkpoint of step {saved_step} is "
-            f"there. When there is room, go on with:\n"
+            "there. Once the directory can be written to, go on with:\n"
             f"  python experiments/train.py --resume {path}"
         ) from error
     return report.train_state, info
@@ -352,6 +359,15 @@ def initial_state(experiment: Experiment) -> TrainState:
     """Returns an experiment's state before the first step."""
     config, dataset, network, _, optimizer = experiment
     return init_train_state(network, optimizer, dataset.in_shape, config.seed)
+
+
+def _check_patience(experiment: Experiment) -> None:
+    if experiment.config.training.patience and not len(experiment.dataset.validation.targets):
+        data = experiment.config.data.name
+        raise ConfigError(
+            "training.patience: waits for a better validation accuracy, and there is no validation "
+            f"split: give one (data.{data}.validation), or leave patience out (null)"
+        )
 
 
 def _total_steps(experiment: Experiment) -> int:

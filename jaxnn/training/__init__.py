@@ -10,7 +10,7 @@ from jaxnn.training.diagnosis import Diagnosis, DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, make_evaluate
 from jaxnn.training.feed import epoch_batches, steps_per_epoch
 from jaxnn.training.fit import Change, Report, fit
-from jaxnn.training.statistics import LayerStatistics, Statistics, make_statistics
+from jaxnn.training.statistics import INACTIVE, LayerStatistics, Statistics, make_statistics
 from jaxnn.training.step import (
     Examples,
     Totals,
@@ -22,6 +22,7 @@ from jaxnn.training.step import (
 )
 
 __all__ = [
+    "INACTIVE",
     "Change",
     "Checkpoint",
     "Diagnosis",

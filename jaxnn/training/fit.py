@@ -13,7 +13,7 @@ from jaxnn.data import Dataset
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.layers import Layer
 from jaxnn.losses import Loss, check_targets
-from jaxnn.optimizers import Optimizer
+from jaxnn.optimizers import Optimizer, hyperparameters
 from jaxnn.training.diagnosis import DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, make_evaluate
 from jaxnn.training.feed import is_large, resident, steps_per_epoch, streamed
@@ -27,6 +27,9 @@ from jaxnn.training.step import (
     output_shape,
     prepared,
 )
+
+_START_EXAMPLES = 100
+"""How many examples, at least, the loss of the untrained network is the mean of."""
 
 
 class Report(NamedTuple):
@@ -45,6 +48,9 @@ class Report(NamedTuple):
         statistics: of each layer in the chunk's last step, where they were due; else None.
         train_state: parameters and all else.
         warnings: sentences on the run's health; ``fit`` has none to say.
+        learning_rate: that of the optimizer after the chunk; None if it has none of that name.
+        start_loss: the untrained network's loss on the first batches, in the first report of
+            training from step 0; else None.
     """
 
     step: int
@@ -59,6 +65,8 @@ class Report(NamedTuple):
     statistics: Statistics | None
     train_state: TrainState
     warnings: tuple[str, ...] = ()
+    learning_rate: float | None = None
+    start_loss: float | None = None
 
 
 class Change(NamedTuple):
@@ -105,7 +113,7 @@ def fit(
         optimizer: an optimizer of this library, or one from optax.
         dataset: the examples.
         batch_size: examples a step, at most those of the training split.
-        epochs: how often to visit each example.
+        epochs: how often to go through the training split.
         seed: where everything random follows from.
         chunk_steps: steps between two reports; a chunk ends with its epoch.
         statistics_steps: the least number of steps between two reports with statistics; 0 for
@@ -168,6 +176,11 @@ def fit(
     train_state, _ = jax.block_until_ready(chunk(train_state, *window[:2], 0, 0))
     if statistics_steps:
         statistics(train_state, seen_batch(train_state, *window[:2], 0))
+    start_loss = None
+    if not step:  # that of the first batches, in steps that are taken for their loss alone
+        count = min(-(-_START_EXAMPLES // batch_size), window.end)
+        losses = [chunk(train_state, *window[:2], i, 1)[1].loss for i in range(count)]
+        start_loss = float(np.mean(jax.device_get(losses)))
     compile_seconds = time.perf_counter() - started
 
     train_seconds = 0.0
@@ -184,7 +197,8 @@ def fit(
         if statistics_steps and step // statistics_steps > (step - count) // statistics_steps:
             batch = seen_batch(train_state, *window[:2], first + count - 1)
             observed = statistics(train_state, batch)
-        total_loss, correct = jax.device_get(totals)
+        rate = hyperparameters(train_state.optimizer_state).get("learning_rate")
+        (total_loss, correct), rate = jax.device_get((totals, rate))
         seconds = time.perf_counter() - started
 
         train_seconds += seconds
@@ -208,7 +222,10 @@ def fit(
             validation=validation,
             statistics=observed,
             train_state=train_state,
+            learning_rate=None if rate is None else float(f"{rate:.7g}"),
+            start_loss=start_loss,
         )
+        start_loss = None
         if change is not None:
             train_state = change.train_state or train_state
             chunk_steps = change.chunk_steps or chunk_steps

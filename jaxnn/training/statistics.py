@@ -32,8 +32,9 @@ class LayerStatistics:
         update_ratio: ``update_norm / weight_norm``; None likewise. Around 1e-3 is usual.
         activation_mean: of the layer's outputs, over batch and units.
         activation_deviation: their standard deviation.
-        inactive: the fraction of a relu's units that are 0 for the whole batch ("dead"), or of a
-            sigmoid's or tanh's outputs within 1 % of their limits ("saturated"); None elsewhere.
+        inactive: the fraction of units that let no gradient pass, or hardly any, for all of the
+            batch: a relu's that are 0 ("dead"), a sigmoid's or tanh's within 1 % of their limits
+            ("saturated"); None elsewhere.
         d_output_norm: of the loss's gradient with respect to the layer's outputs.
     """
 
@@ -56,10 +57,13 @@ class LayerStatistics:
 
 Statistics: TypeAlias = tuple[LayerStatistics, ...]
 
+INACTIVE = 0.9
+"""The fraction of inactive units beyond which a layer is not well."""
+
 _INACTIVE: dict[str, Callable[[Array], Array]] = {
-    "relu": lambda y: jnp.mean(jnp.all(y == 0, axis=0)),
-    "sigmoid": lambda y: jnp.mean(jnp.minimum(y, 1 - y) < 0.01),
-    "tanh": lambda y: jnp.mean(1 - jnp.abs(y) < 0.02),  # its range, -1 to 1, is twice as wide
+    "relu": lambda y: y == 0,
+    "sigmoid": lambda y: jnp.minimum(y, 1 - y) < 0.01,
+    "tanh": lambda y: 1 - jnp.abs(y) < 0.02,  # its range, -1 to 1, is twice as wide
 }
 
 
@@ -103,7 +107,7 @@ def make_statistics(
                     update_ratio=None if norms[0] is None else norms[2] / norms[0],
                     activation_mean=y.mean(),
                     activation_deviation=y.std(),
-                    inactive=inactive(y) if inactive else None,
+                    inactive=inactive(y).all(0).mean() if inactive else None,
                     d_output_norm=global_norm(layer.d_output),
                 )
             )

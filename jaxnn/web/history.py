@@ -20,15 +20,16 @@ class History:
     Args:
         records: those so far, as in ``metrics.jsonl``.
         flops: floating-point operations an example of a step.
+        classes: the number of classes.
 
     Attributes:
         records: all that were published, as in ``metrics.jsonl``.
     """
 
-    def __init__(self, records: list[dict[str, Any]], flops: float) -> None:
+    def __init__(self, records: list[dict[str, Any]], flops: float, classes: int) -> None:
         self.records = records
         self._flops = flops
-        self._health = health()
+        self._health = health(records, classes=classes)
         self._unpublished: list[tuple[int, Report]] = []
         self._published_at = 0.0
 
@@ -90,6 +91,7 @@ def _together(parts: Sequence[tuple[int, Report]]) -> Report:
         / sum(taken / report.examples_per_second for taken, report in parts),
         validation=latest("validation"),
         statistics=latest("statistics"),
+        start_loss=latest("start_loss"),
     )
 
 

@@ -1,10 +1,12 @@
 """Sentences on a run's health: said when there is reason, once, with the evidence."""
 
+import json
 from typing import Any
 
 import pytest
 
 from jaxnn.observe import health
+from jaxnn.observe.metrics import record
 from jaxnn.training import Evaluation, LayerStatistics, Report
 
 
@@ -71,10 +73,8 @@ def test_dead_and_saturated_layers_are_each_named_once() -> None:
         layer("sigmoid", 4, inactive=1.0),  # the network's output
     )
     dead, saturated = sentences([report(i, 1 / i, statistics=layers) for i in range(1, 5)])
-    assert "97% of the units are dead" in dead
-    assert "1 relu" in dead
-    assert "99% of the outputs are saturated" in saturated
-    assert "3 tanh" in saturated
+    assert "97% of the units of layer 1 relu are dead" in dead
+    assert "99% of the units of layer 3 tanh are saturated" in saturated
 
 
 def test_a_loss_that_jumps() -> None:
@@ -112,3 +112,113 @@ def test_a_validation_loss_that_rises_alone_is_no_over_fitting() -> None:
         for i in range(1, 10)
     ]
     assert sentences(reports) == []
+
+
+def test_a_validation_that_is_worse_once_is_no_over_fitting() -> None:
+    worse = Evaluation(0.6, 0.85, 100)
+    better = Evaluation(0.15, 0.96, 100)
+    validations = [Evaluation(0.36, 0.87, 100), worse, better, better, worse, worse, better]
+    reports = [report(i, 1 / i, validation=v) for i, v in enumerate(validations, 1)]
+    assert sentences(reports) == []
+
+
+# What explains what
+
+STOPPED = (  # what is left of a network after far too large a step
+    layer("dense", 0, d_output_norm=0.0),
+    layer("relu", 1, weight_norm=None, inactive=1.0),
+    layer("dense", 2),
+)
+
+
+def test_a_learning_rate_far_too_high_is_said_and_not_what_follows_from_it() -> None:
+    rising = Evaluation(3e5, 0.1, 100), Evaluation(2.4, 0.09, 100)
+    reports = [report(1.0, 345958.0, start_loss=3.6, learning_rate=50.0, statistics=STOPPED)]
+    reports += [
+        report(float(i), 2.4, learning_rate=50.0, statistics=STOPPED, validation=rising[i > 5])
+        for i in range(2, 9)
+    ]
+    (sentence,) = sentences(reports)
+    assert sentence.startswith("the learning rate (50) is too high: the loss rose to 3.46e+05")
+    assert "untrained network was 3.6" in sentence
+
+
+def test_where_units_have_died_a_smaller_rise_of_the_loss_explains_it() -> None:
+    rise = [report(1.0, 4.2, start_loss=3.6), report(2.0, 2.4, statistics=STOPPED)]
+    (sentence,) = sentences(rise)
+    assert "learning rate is too high" in sentence
+    fall = [report(1.0, 2.9, start_loss=3.6), report(2.0, 2.4, statistics=STOPPED)]
+    (sentence,) = sentences(fall)
+    assert "layer 1 relu are dead" in sentence  # and nothing of gradients that vanish, nor later …
+    assert sentences([*fall, *(report(float(i), 2.4) for i in range(3, 16))]) == [sentence]
+
+
+def test_a_rate_that_was_too_high_explains_nothing_once_the_network_has_learned() -> None:
+    reports = [report(0.5, 20.0, start_loss=2.3), *learning(3)]
+    over = [report(3.0 + i, 0.1 / i, validation=Evaluation(0.6 * i, 0.9, 100)) for i in range(1, 5)]
+    high, overfit = sentences([*reports, *over])
+    assert "too high" in high
+    assert "over-fitting" in overfit
+
+
+def test_gradients_that_vanish_explain_that_nothing_is_learned() -> None:
+    layers = layer("dense", 0, d_output_norm=1e-9), layer("dense", 2)
+    (sentence,) = sentences([report(i, 2.303, statistics=layers) for i in range(1, 9)])
+    assert "gradients vanish" in sentence
+
+
+def test_a_learning_rate_far_too_low() -> None:
+    layers = layer("dense", 0, update_ratio=3e-7), layer("dense", 2, update_ratio=4e-8)
+    (sentence,) = sentences([report(i, 2.303, statistics=layers) for i in range(1, 9)])
+    assert sentence.startswith("the learning rate is too low: after 3 epochs")
+    assert "3e-07 of its weights" in sentence
+
+
+def scheduled(epochs: int, end: int) -> list[Report]:
+    """A run that learns until its schedule ends, and stands still from there on."""
+    return [
+        report(float(i), 1 / min(i, end), learning_rate=0.1 * (i < end), start_loss=2.3)
+        for i in range(1, epochs + 1)
+    ]
+
+
+def test_a_schedule_that_has_ended() -> None:
+    assert sentences(scheduled(8, 8)) == []
+    (sentence,) = sentences(scheduled(12, 8))
+    assert "the learning rate has been 0 since epoch 8" in sentence
+    assert "its largest was 0.1" in sentence
+
+
+def test_labels_that_do_not_belong_to_their_inputs() -> None:
+    """A network learns them by heart, and does no better on others than an untrained one."""
+    reports = [
+        report(float(i), 2 / i, accuracy=0.1 * i, validation=Evaluation(2 + i, 0.09 + i / 200, 100))
+        for i in range(1, 9)
+    ]
+    watch = health(classes=10)
+    (sentence,) = [sentence for report in reports for sentence in watch(report)]
+    assert "does not hold for the validation split: 30% of the training examples" in sentence
+    assert "Do the labels belong" in sentence
+
+
+# Going on with a run
+
+
+def converged() -> list[Report]:
+    return [report(float(i), 0.01, validation=Evaluation(0.02, 0.99, 100)) for i in range(9, 20)]
+
+
+def test_a_run_that_goes_on_is_compared_with_its_own_beginning() -> None:
+    before = [report(1.0, 0.5, start_loss=2.3), report(2.0, 0.01)]
+    watch = health(json.loads(json.dumps([record(x) for x in before])))
+    assert [sentence for x in converged() for sentence in watch(x)] == []
+    watch = health()  # nothing is known of its beginning
+    assert [sentence for x in converged() for sentence in watch(x)] == []
+
+
+def test_a_run_that_goes_on_is_not_told_the_same_again() -> None:
+    still = [report(float(i), 2.303) for i in range(1, 9)]
+    (sentence,) = sentences(still)
+    watch = health([record(x) for x in still])
+    assert [sentence for i in range(9, 20) for sentence in watch(report(float(i), 2.303))] == []
+    assert "not learning" in sentence

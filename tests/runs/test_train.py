@@ -1,5 +1,6 @@
 """Runs that are killed, stopped, damaged and changed: none loses anything, all end the same."""
 
+import importlib.util
 import json
 import os
 import random
@@ -17,7 +18,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from jaxnn.config import load_config, parse_config
-from jaxnn.errors import RunError
+from jaxnn.data import digits
+from jaxnn.errors import ConfigError, RunError
 from jaxnn.runs import StoppedError, load_run, resume, train
 from jaxnn.training import Report
 
@@ -305,6 +307,50 @@ def test_a_full_disk_stops_training_and_says_where_it_can_go_on(
     full = False
     resume(run)
     assert_same_end(run, whole)
+
+
+def test_patience_needs_a_validation_split(tmp_path: Path) -> None:
+    inputs, targets = digits().train
+    np.savez(tmp_path / "some.npz", x=inputs[:400], y=targets[:400])
+    data = {"npz": {"path": str(tmp_path / "some.npz"), "validation": 0}}
+    values = VALUES | {"data": data, "training": {"epochs": 1}}
+    patient = values | {"training": {"epochs": 1, "patience": 3}}
+    with pytest.raises(ConfigError, match=r"patience: .*data\.npz\.validation"):
+        train(parse_config(patient), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    run = train(parse_config(values), tmp_path / "run")
+    with pytest.raises(ConfigError, match="patience"):
+        resume(run.path, ["training.epochs=2", "training.patience=1"])
+
+
+def test_without_the_extra_for_tensorboard_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: Path
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "tensorboardX" else find(name)
+    )
+    before = steps(stopped)
+    for begin in (
+        lambda: train(parse_config(VALUES), tmp_path / "run", tensorboard=True),
+        lambda: resume(stopped, tensorboard=True),
+    ):
+        with pytest.raises(RunError, match="needs tensorboardX: pip install") as caught:
+            begin()
+        assert "room" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+    assert steps(stopped) == before
+
+
+def test_a_resumed_run_s_health_is_judged_by_its_own_beginning(tmp_path: Path) -> None:
+    """What has been learned stays so: its loss is compared with that of the untrained network."""
+    values = VALUES | {"augmentation": [], "optimizer": {"adam": 0.01}}
+    run = train(parse_config(values), tmp_path / "run")
+    assert run.summary["warnings"] == []
+    first = json.loads((run.path / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["start_loss"] > 2
+    again = resume(run.path, ["training.epochs=24"])
+    assert again.summary["warnings"] == []
 
 
 def test_only_the_last_checkpoints_and_the_best_are_kept(whole: Path) -> None:

@@ -238,6 +238,27 @@ def test_reports_add_up() -> None:
     assert steps[-1].validation.examples == 50
 
 
+def test_the_first_report_has_the_loss_of_the_untrained_network() -> None:
+    network, dataset = plain_network(), some_digits(validation=0)
+    arguments: dict[str, Any] = {"batch_size": 32, "epochs": 1, "chunk_steps": 4}
+    parts = (network, softmax_cross_entropy, sgd(cosine(0.1, 10)), dataset)
+    reports = list(fit(*parts, **arguments))
+    start = init_train_state(*parts[::2], dataset.in_shape, 0)
+    seen = epoch_batches(0, 0, 330, 32)[:4].ravel()  # 100 examples or a few more
+    split = Split(*(array[seen] for array in dataset.train))
+    evaluate = make_evaluate(prepared(network, dataset), softmax_cross_entropy)
+    expected = evaluate(start.params, start.state, split).loss
+    assert reports[0].start_loss == pytest.approx(expected, rel=1e-5)
+    assert [report.start_loss for report in reports[1:]] == [None, None]
+    resumed = list(fit(*parts, **arguments, start=reports[0].train_state))
+    assert [report.start_loss for report in resumed] == [None, None]
+    assert numbers(resumed[-1]) == numbers(reports[-1])
+    rates = [report.learning_rate for report in reports]
+    assert rates == pytest.approx(
+        [0.05 * (1 + np.cos(np.pi * k / 10)) for k in (3, 7, 9)], rel=1e-5
+    )
+
+
 def test_training_is_what_numpy_computes() -> None:
     """Softmax regression in float64: the order of examples, what is left out, normalization."""
     dataset = some_digits(train=100)
