@@ -264,6 +264,8 @@ def _carry_out(
                 improved = best is not None and best["step"] == step
                 due = time.monotonic() - saved_at >= training.checkpoint_seconds
                 if ended or improved or due or requests:
+                    if not (path / CONFIG).exists():  # a new directory would hold half a run
+                        raise RunError(f"{path}: is no longer there. Put it back where it was")
                     with writing(folder):
                         save_checkpoint(folder, report.train_state, info)
                         kept = best["step"] if best else None

@@ -11,8 +11,6 @@ from running import EXPERIMENTS, run_script
 
 from jaxnn.data import data_folder, digits, mnist
 
-pytestmark = pytest.mark.slow
-
 CONFIGS = EXPERIMENTS.parent / "configs"
 DIGITS = CONFIGS / "digits_mlp.yaml"
 CONSTANT = "optimizer={sgd: {learning_rate: 0.02, momentum: 0.9}}"
@@ -87,9 +85,9 @@ def archive(path: Path, **arrays: np.ndarray) -> str:
 
 
 def photographs(path: Path) -> Path:
-    """A tenth of those that are there."""
+    """A twentieth of those that are there."""
     with ZipFile(data_folder() / "cifar10.zip") as source, ZipFile(path, "w") as some:
-        for name in source.namelist()[::10]:
+        for name in source.namelist()[::20]:
             some.writestr(name, source.read(name))
     return path
 
@@ -99,11 +97,13 @@ def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WELL)
 def test_a_run_that_is_well(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(capsys, DIGITS, *WELL[name]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("JAXNN_DATA" not in os.environ, reason="needs MNIST and CIFAR-10")
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_config_is_well(
@@ -112,13 +112,14 @@ def test_a_shipped_config_is_well(
     changes = [f"training.epochs={SHIPPED[name]}"]
     if name == "birds":
         changes.append(f"data.image_folder.path={photographs(tmp_path / 'some.zip')}")
-        changes.append("data.image_folder.validation=500")
+        changes.append("data.image_folder.validation=250")
     elif name in ("mnist_99_fast", "mnist_cnn"):
         inputs, targets = (array[:8000] for array in mnist().train)
         changes.append(archive(tmp_path / "some.npz", x=inputs, y=targets))
     assert train(capsys, CONFIGS / f"{name}.yaml", *changes) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_resumed_run_is_well(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     first, then = RESUMED[name]
@@ -126,6 +127,7 @@ def test_a_resumed_run_is_well(name: str, capsys: pytest.CaptureFixture[str]) ->
     assert train(capsys, "--resume", "run", *then) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ILL)
 def test_a_run_that_is_ill(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     changes, sentence = ILL[name]
@@ -134,6 +136,7 @@ def test_a_run_that_is_ill(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert len(found) == 1
 
 
+@pytest.mark.slow
 def test_shuffled_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inputs, targets = digits().train
     shuffled = np.random.default_rng(0).permutation(targets)
@@ -143,6 +146,7 @@ def test_shuffled_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "Do the labels belong to their inputs" in sentence
 
 
+@pytest.mark.slow
 def test_over_fitting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inputs, targets = (array[:400] for array in digits().train)
     random = np.random.default_rng(0)
@@ -152,9 +156,15 @@ def test_over_fitting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert sentence.startswith("over-fitting: since epoch")
 
 
+def test_a_rate_far_too_high(capsys: pytest.CaptureFixture[str]) -> None:
+    (sentence,) = train(capsys, DIGITS, "optimizer={sgd: 50}", "training.epochs=2")
+    assert sentence.startswith(RATE)
+
+
 def test_a_schedule_at_its_end(capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(capsys, DIGITS, COSINE, "--run-dir", "run") == []
-    (sentence,) = train(capsys, "--resume", "run", "training.epochs=45")
+    short = [COSINE.replace("1600", "120"), "training.epochs=3"]
+    assert train(capsys, DIGITS, *short, "--run-dir", "run") == []
+    (sentence,) = train(capsys, "--resume", "run", "training.epochs=5")
     assert sentence.startswith("hardly anything is learned any more: the learning rate has been")
     assert "its schedule has ended" in sentence
 

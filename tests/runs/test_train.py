@@ -309,6 +309,24 @@ def test_a_full_disk_stops_training_and_says_where_it_can_go_on(
     assert_same_end(run, whole)
 
 
+def test_a_run_directory_that_vanishes_stops_training_and_is_not_made_again(
+    tmp_path: Path, whole: Path
+) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+
+    def move(report: Report) -> None:
+        if report.step > 100 and not elsewhere.exists():
+            run.rename(elsewhere)
+
+    with pytest.raises(RunError, match=r"run: is no longer there\. Put it back") as caught:
+        train(parse_config(VALUES), run, [move])
+    assert f"go on with:\n  python experiments/train.py --resume {run}" in str(caught.value)
+    assert not run.exists()
+    elsewhere.rename(run)
+    resume(run)
+    assert_same_end(run, whole)
+
+
 def test_patience_needs_a_validation_split(tmp_path: Path) -> None:
     inputs, targets = digits().train
     np.savez(tmp_path / "some.npz", x=inputs[:400], y=targets[:400])
