@@ -29,6 +29,7 @@ from jaxnn.plots.style import (
     spaced,
     title,
 )
+from jaxnn.training import INACTIVE
 
 USUAL_RATIO = 1e-3
 """Of the norms of an update and of the weights it changes: where training mostly goes well.
@@ -118,8 +119,8 @@ def activation_flow(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     layers share a scale, so that a signal that dies out or explodes with depth is seen; the last
     layer, the network's output, has its own. The strips at the right show the fraction of inactive
     units: of a relu, those that are 0 for a whole batch, of a sigmoid or tanh, those within 1 % of
-    their limits. An activation function shares the strip of the layer before it, and what is
-    drawn is its output.
+    their limits; above the dotted line, at ``INACTIVE``, the layer is not well, for ``health`` too.
+    An activation function shares the strip of the layer before it, and what is drawn is its output.
 
     Args:
         metrics: as for ``gradient_flow``.
@@ -185,6 +186,7 @@ def _draw_inactive(axes: Axes, epochs: np.ndarray, share: np.ndarray | None) -> 
         middle: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
         axes.text(0.5, 0.5, "does not apply", color=QUIET, **middle, **_SMALL)
         return
+    axes.axhline(INACTIVE, color=QUIET, linewidth=0.8, linestyle=":", zorder=1)
     axes.fill_between(epochs, 0, share, color=POSITIVE, alpha=0.25, linewidth=0)
     axes.plot(epochs, share, color=POSITIVE, linewidth=1.3, clip_on=False)
     if np.isfinite(share[-1]):

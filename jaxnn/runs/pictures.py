@@ -114,7 +114,8 @@ def run_pictures(
         tell("activations of each layer")
         caption = (
             "What each layer puts out during training: mean and deviation over a batch and all "
-            "units, and where it has any, the fraction of its units that are inactive."
+            "units, and where it has any, the fraction of its units that are inactive: above the "
+            "dotted line, the layer is not well."
         )
         yield Picture("activations", "training", caption, activation_flow(metrics))
 

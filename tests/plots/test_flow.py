@@ -12,6 +12,7 @@ from matplotlib.text import Text
 
 from jaxnn.plots import activation_flow, gradient_flow
 from jaxnn.plots.flow import _apart
+from jaxnn.training import INACTIVE
 
 KEYS = ("weight_norm", "gradient_norm", "update_norm", "update_ratio")
 
@@ -108,6 +109,7 @@ def test_strips_show_mean_and_deviation_of_what_leaves_a_layer(layers: int, kind
         else:
             expected = [row[key]["inactive"] for row in watched]
             np.testing.assert_array_equal(share.lines[-1].get_ydata(), expected)
+            assert set(share.lines[-2].get_ydata()) == {INACTIVE}
             assert share.get_ylim() == (0, 1)
     assert len({band.get_ylim() for band in bands[:-1]}) == 1
 
