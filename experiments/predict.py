@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxnn import cli
 from jaxnn.data import prepare, read_image, statistics
-from jaxnn.errors import DataError
+from jaxnn.errors import DataError, printable
 from jaxnn.plots import contact_sheet, save
 from jaxnn.prediction import UNSURE
 from jaxnn.runs import Run, load_run
@@ -61,7 +61,7 @@ def main() -> None:
     else:
         width = max(len(name) for name in run.dataset.classes)
         for path, row, best in zip(arguments.images, probabilities, order, strict=True):
-            print(path)
+            print(printable(str(path)))
             for k in best:
                 name = f"{run.dataset.classes[k]:<{width}}"
                 print(f"  {name}  {row[k]:>7.2%}  {bar(row[k])}".rstrip())

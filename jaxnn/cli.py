@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import jax
 
-from jaxnn.errors import JaxnnError
+from jaxnn.errors import JaxnnError, printable
 from jaxnn.runs import StoppedError
 
 _PLAINER = str.maketrans(
@@ -34,10 +34,10 @@ def run(main: Callable[[], None]) -> None:
         main()
         sys.stdout.flush()
     except StoppedError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         sys.exit(128 + error.signal)
     except JaxnnError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         sys.exit(2)
     except jax.errors.JaxRuntimeError as error:
         if "out of memory" not in str(error).lower():

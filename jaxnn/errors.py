@@ -1,6 +1,8 @@
 """The exceptions that jaxnn raises for mistakes of input."""
 
+import re
 import reprlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,22 @@ _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 200, 200
 def shown(value: object) -> str:
     """Returns a value as an error shows it: its ``repr``, or the beginning of one that is long."""
     return _SHORT.repr(value)
+
+
+def printable(text: str) -> str:
+    """Returns a text with nothing in it that steers a terminal or turns the order of signs round.
+
+    Names of files may have such characters; those of lines and tables stay.
+    """
+    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def warn(message: str) -> None:
+    """Prints a warning to stderr."""
+    print(printable(f"warning: {message}"), file=sys.stderr)
 
 
 class JaxnnError(Exception):

@@ -3,6 +3,7 @@
 import errno
 import gzip
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -12,6 +13,18 @@ from typing import BinaryIO, cast
 from uuid import uuid4
 
 from jaxnn.errors import writing
+
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python without it says so of each member, with a RuntimeError
+    LZMAError = EOFError  # type: ignore[assignment, misc]
+
+NOT_UNPACKED = (
+    *(OSError, EOFError, MemoryError, OverflowError, RuntimeError, ValueError),
+    *(struct.error, zipfile.BadZipFile, zlib.error, LZMAError),
+)
+"""What opening an archive, or reading a member, raises if it is damaged, encrypted, too new,
+compressed in an unknown way, or has names that are no text."""
 
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
 """What reading a gzip file raises if it is truncated or its bytes are wrong."""

@@ -26,6 +26,12 @@ def test_a_mistake_of_input_is_one_message_and_status_2(
     assert capsys.readouterr() == ("", "error: model.1: no\n")
 
 
+def test_names_in_a_mistake_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(ConfigError("\x1b[2Jfile\x9b31m\r:\n\tno \u202e é")) == 2
+    expected = "error: \\x1b[2Jfile\\x9b31m\\r:\n\tno \\u202e é\n"
+    assert capsys.readouterr() == ("", expected)
+
+
 def test_running_out_of_memory_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     message = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 256000000000 bytes."
     assert status(jax.errors.JaxRuntimeError(message)) == 2

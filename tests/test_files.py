@@ -32,6 +32,20 @@ def test_a_failure_leaves_what_was_there(
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_nothing_is_written_through_links(tmp_path: Path) -> None:
+    """Neither what lies where a partial file might, nor what a link of the name leads to."""
+    other = tmp_path / "other"
+    other.write_text("mine")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    path = folder / "model.safetensors"
+    for name in (path.name, f"{path.name}.part", f".{path.name}.part"):
+        (folder / name).symlink_to(other)
+    write_text(path, "new")
+    assert other.read_text() == "mine"
+    assert (path.read_text(), path.is_symlink()) == ("new", False)
+
+
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, ValueError, OSError])
 def test_nothing_is_left_of_what_is_interrupted(tmp_path: Path, fault: type[BaseException]) -> None:
     def interrupted() -> None:

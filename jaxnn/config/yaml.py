@@ -1,12 +1,16 @@
 """YAML, and changes to what was read from it."""
 
 import io
+import math
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from jaxnn.errors import ConfigError, shown
+
+_MOST_VALUES = 100_000
+"""Of a text, aliases written out."""
 
 
 def _yaml() -> YAML:
@@ -23,6 +27,11 @@ def parse_yaml(text: str, source: str) -> Any:
         ConfigError: if it is not YAML; ``source`` begins the message.
     """
     try:
+        values = _values(_yaml().compose(text), {})
+        if values == math.inf:  # an alias within what it stands for
+            raise ConfigError(f"{source}: nested too deeply")
+        if values > _MOST_VALUES:
+            raise ConfigError(f"{source}: more than {_MOST_VALUES:,} values, aliases written out")
         return _yaml().load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -32,6 +41,22 @@ def parse_yaml(text: str, source: str) -> Any:
         raise ConfigError(f"{source}: not valid YAML: {error}") from error
     except RecursionError as error:
         raise ConfigError(f"{source}: nested too deeply") from error
+
+
+def _values(node: Any, known: dict[int, float]) -> float:
+    """Returns how many values a node stands for, aliases written out: a few lines can be billions.
+
+    Args:
+        node: of the text's graph.
+        known: what was found out, by the nodes' identities.
+    """
+    if not isinstance(getattr(node, "value", None), list):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = math.inf  # if it comes within itself
+        inner = [part for item in node.value for part in (item if type(item) is tuple else (item,))]
+        known[id(node)] = 1 + sum(_values(part, known) for part in inner)
+    return known[id(node)]
 
 
 def write_yaml(values: Any) -> str:

@@ -1,6 +1,5 @@
 """Numbers that float32 would round, such as times or ids: stored as differences from an offset."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxnn.data.dataset import Normalize, Split
-from jaxnn.errors import DataError
+from jaxnn.errors import DataError, warn
 
 LARGEST = 1e300
 """Larger numbers are refused: float64 has no place for their differences and squares."""
@@ -115,14 +114,14 @@ def store_splits(
         DataError: if a number is too large.
     """
 
-    def warn(columns: np.ndarray, what: str) -> None:
+    def warn_of(columns: np.ndarray, what: str) -> None:
         if columns.any():
-            print(f"warning: {path}: {_listed(columns, names)}: {what}", file=sys.stderr)
+            warn(f"{path}: {_listed(columns, names)}: {what}")
 
     inputs = splits[0].inputs
     table = inputs.reshape(-1, inputs.shape[-1])
     constant = (table == table[0]).all(0)
-    warn(constant, "all training examples have the same value")
+    warn_of(constant, "all training examples have the same value")
     if inputs.dtype == np.uint8:
         return splits, None
     centring = None
@@ -137,14 +136,14 @@ def store_splits(
         steps = np.spacing(np.abs(table).max(0))
         exact = constant | ((steps <= 1) & (table == np.rint(table)).all(0))
         coarse = ~exact & (steps > 2 * _ROUNDING * _moments(table)[1])
-        warn(
+        warn_of(
             coarse,
             "differences are lost, because float64 rounds the numbers. Subtract a constant "
             "in the file",
         )
         centring = find_centring(table)
         if centring is not None and normalize != "standard":
-            warn(
+            warn_of(
                 centring.centred,
                 "differences are lost, because float32 rounds the numbers. Use normalize: standard",
             )

@@ -7,7 +7,6 @@ when it is complete.
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from jaxnn.data.download import cache_folder
 from jaxnn.data.listing import Source
 from jaxnn.data.preparation import crop_and_resize, read_with_depth
 from jaxnn.data.progress import progress
-from jaxnn.errors import DataError
+from jaxnn.errors import DataError, warn
 from jaxnn.files import write_whole
 
 Shape = tuple[int, int, int]
@@ -85,18 +84,16 @@ def decode(source: Source, names: Sequence[str], shape: Shape) -> tuple[Mapped, 
         images = _mapped(path, (len(names) - len(notes.unreadable), *shape))
         assert images is not None
     if notes.unreadable:
-        print(
-            f"warning: {source.path}: {len(notes.unreadable):,} of {len(names):,} images cannot be "
-            f"read and are left out:\n{_listed(notes.unreadable)}",
-            file=sys.stderr,
+        warn(
+            f"{source.path}: {len(notes.unreadable):,} of {len(names):,} images cannot be read and "
+            f"are left out:\n{_listed(notes.unreadable)}"
         )
     if notes.depths["12"] and notes.depths["16"]:
-        print(
-            f"warning: {source.path}: {notes.depths['12']:,} of its images of 16 bits have no "
+        warn(
+            f"{source.path}: {notes.depths['12']:,} of its images of 16 bits have no "
             "value above 4,095 and are taken for images of 12 bits, 16 times as bright as they "
             f"would be among the other {notes.depths['16']:,}. If they are dark, save all with "
-            "8 bits",
-            file=sys.stderr,
+            "8 bits"
         )
     return images, notes.unreadable
 

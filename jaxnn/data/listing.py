@@ -9,19 +9,16 @@ import posixpath
 import re
 import stat
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from jaxnn.errors import DataError
+from jaxnn.errors import DataError, warn
+from jaxnn.files import NOT_UNPACKED
 
 _LARGEST_FILE = 1 << 28
 """Bytes in an archive that may be taken for an image; what claims to have more is not unpacked."""
-
-_NOT_UNPACKED = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What reading a member of an archive raises: damaged, encrypted, compressed in an unknown way."""
 
 _CLUTTER = re.compile(
     r"\..*|__macosx|@eadir|#recycle|#snapshot|\$recycle\.bin|system volume information"
@@ -44,6 +41,8 @@ _BEGINNINGS = re.compile(
 """Of the formats that ``read_image`` knows."""
 
 _BEGINNING = 16
+
+_LISTED = 10
 
 
 class Source(NamedTuple):
@@ -76,45 +75,66 @@ def open_source(path: Path) -> Iterator[Source]:
             archive = None
             source = _walk(path)
         elif path.is_file() and zipfile.is_zipfile(path):
-            archive = zipfile.ZipFile(path)
+            archive = _opened(path)
             source = _members(path, archive)
         else:
             what = "neither a folder nor a complete .zip file"
             raise DataError(f"{path}: {what if path.exists() else 'there is no such file'}")
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{path}: a damaged .zip file: {error}. Get an intact copy") from error
     except OSError as error:
         raise DataError(f"{error.filename or path}: cannot be read: {error.strerror}") from error
     with archive or nullcontext():
         yield source
 
 
+def _opened(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except NOT_UNPACKED as error:
+        raise DataError(f"{path}: a damaged .zip file: {error}. Get an intact copy") from error
+
+
 def _walk(path: Path) -> Source:
-    """Lists a folder's contents; links to folders count, unless they lead back to themselves."""
+    """Lists a folder's contents, each folder once: what links lead to, if it does not lie here."""
     files: dict[str, str] = {}
     others: list[str] = []
+    seen: set[str] = set()
+    again: list[str] = []
 
     def fail(error: OSError) -> None:
         raise error
 
-    for folder, inner, names in os.walk(path, onerror=fail, followlinks=True):
-        here = Path(folder)
-        inner[:] = [
-            name
-            for name in inner
-            if not _is_clutter(name) and not here.resolve().is_relative_to((here / name).resolve())
-        ]
-        prefix = "" if here == path else here.relative_to(path).as_posix() + "/"
-        others.extend(f"{prefix}{name}/" for name in inner)
-        for name in names:
-            if _is_clutter(name):
+    starts = [path]
+    for start in starts:  # links to folders come after all else, and may lead to further ones
+        for folder, inner, names in os.walk(start, onerror=fail):
+            here, real = Path(folder), os.path.realpath(folder)
+            prefix = "" if here == path else here.relative_to(path).as_posix() + "/"
+            if real in seen:
+                again.append(prefix)
+                inner.clear()
                 continue
-            file = os.path.join(folder, name)
-            status = os.stat(file, follow_symlinks=os.path.exists(file))
-            if _is_image(file, status):
-                files[prefix + name] = f"{status.st_size} {status.st_mtime_ns}"
-            else:
-                others.append(prefix + name)
+            seen.add(real)
+            inner[:] = sorted(
+                name
+                for name in inner
+                if not _is_clutter(name) and not Path(real).is_relative_to((here / name).resolve())
+            )
+            others.extend(f"{prefix}{name}/" for name in inner)
+            starts.extend(here / name for name in inner if (here / name).is_symlink())
+            for name in names:
+                if _is_clutter(name):
+                    continue
+                file = os.path.join(folder, name)
+                status = os.stat(file, follow_symlinks=os.path.exists(file))
+                if _is_image(file, status):
+                    files[prefix + name] = f"{status.st_size} {status.st_mtime_ns}"
+                else:
+                    others.append(prefix + name)
+    if again:
+        more = f" and {len(again) - _LISTED:,} more" if len(again) > _LISTED else ""
+        warn(
+            f"{path}: links to folders whose images are counted elsewhere are left out: "
+            f"{', '.join(again[:_LISTED])}{more}"
+        )
     return Source(path, dict(sorted(files.items())), sorted(others), path.joinpath)
 
 
@@ -159,7 +179,7 @@ def _members(path: Path, archive: zipfile.ZipFile) -> Source:
         try:
             with archive.open(members[name]) as stream:
                 return stream.read(_BEGINNING)
-        except _NOT_UNPACKED:
+        except NOT_UNPACKED:
             return b""
 
     files, others = {}, []
@@ -178,7 +198,7 @@ def _members(path: Path, archive: zipfile.ZipFile) -> Source:
             )
         try:
             stream = io.BytesIO(archive.read(member))
-        except _NOT_UNPACKED as error:
+        except NOT_UNPACKED as error:
             raise DataError(f"{path / name}: cannot be unpacked: {error}") from error
         stream.name = path / name  # for messages
         return stream

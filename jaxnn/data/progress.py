@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+from jaxnn.errors import printable
+
 
 @contextmanager
 def progress(
@@ -22,7 +24,7 @@ def progress(
         A function to be called with the number of those that are done since the last call.
     """
     if not sys.stderr.isatty():
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
         yield lambda count: None
         return
 
@@ -44,5 +46,5 @@ def progress(
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        task = bar.add_task(name, total=total)
+        task = bar.add_task(printable(name), total=total)
         yield lambda count: bar.advance(task, count)

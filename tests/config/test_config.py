@@ -327,6 +327,17 @@ def test_yaml_is_that_of_version_1_2(tmp_path: Path) -> None:
     assert config.optimizer.arguments["learning_rate"] == 0.001
 
 
+def bomb(form: str, levels: int = 9, times: int = 9) -> str:
+    """A few lines that are billions of values: each is so many of the one before."""
+    lines = ["model:", "  - &a0 {y: 1}"]
+    for i in range(levels):
+        aliases = ", ".join([f"*a{i}"] * times)
+        if form.startswith("{{x"):
+            aliases = "{" + ", ".join(f"k{k}: *a{i}" for k in range(times)) + "}"
+        lines.append(f"  - &a{i + 1} {form.format(aliases)}")
+    return "\n".join(lines)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -340,12 +351,20 @@ def test_yaml_is_that_of_version_1_2(tmp_path: Path) -> None:
         ("- data\n", "expected keys such as data"),
         ("model: &a [*a]\n", "nested too deeply"),
         ("seed: " + "[" * 1000, "nested too deeply"),
+        (bomb("[{0}]"), "more than 100,000 values"),
+        (bomb("{{x: {0}}}", 30, 2), "more than 100,000 values"),
+        (bomb("{{<<: [{0}]}}"), "more than 100,000 values"),
+        ("data: digits\nmodel: " + "x" * 200_000, "unknown layer"),
+        ("data: digits\nmodel: [" + "1," * 20_000 + "]", "expected one layer.*19,981 more"),
+        ("data: digits\noptimizer: " + "{a: " * 50 + "1" + "}" * 50, "unknown optimizer"),
+        ("name: ..\ndata: digits", "name: .*match pattern"),
     ],
 )
 def test_what_is_not_a_config_is_rejected(text: str, message: str, tmp_path: Path) -> None:
     path = written(tmp_path, text)
-    with pytest.raises(ConfigError, match=f"{path}: .*{message}"):
+    with pytest.raises(ConfigError, match=f"(?s){path}: ?.*{message}") as error:
         load_config(path)
+    assert len(str(error.value)) < 10_000
 
 
 def test_a_file_that_cannot_be_read_is_named_with_the_nearest_match(tmp_path: Path) -> None:

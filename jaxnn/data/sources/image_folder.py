@@ -5,7 +5,6 @@ memory: a data set may be larger than that, and the next time it is there at onc
 """
 
 import difflib
-import sys
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +17,7 @@ from jaxnn.data.download import data_folder
 from jaxnn.data.layout import Folders, SplitName, find_layout
 from jaxnn.data.listing import open_source
 from jaxnn.data.names import class_name, class_names, data_name
-from jaxnn.errors import DataError
+from jaxnn.errors import DataError, warn
 from jaxnn.files import user_path
 
 _LARGEST_SIDE = 512
@@ -107,7 +106,7 @@ def image_folder(
         )
         if unused:
             lines = "".join(f"\n  {line}" for line in unused)
-            print(f"warning: {path}: not all of it is used:{lines}", file=sys.stderr)
+            warn(f"{path}: not all of it is used:{lines}")
         for name, share in (("validation", validation), ("test", test)):
             if share is not None and name in found:
                 raise ValueError(f"{name} = {share}: {path} has its own split; leave it out")

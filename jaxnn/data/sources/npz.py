@@ -1,8 +1,7 @@
 """NumPy archives: arrays of examples and their classes in one .npz file."""
 
-import sys
-import zipfile
-import zlib
+import tokenize
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,11 @@ from jaxnn.data.centring import store_splits
 from jaxnn.data.dataset import Dataset, Normalize, Split, normalization
 from jaxnn.data.division import divide
 from jaxnn.data.names import MISSING, class_name, data_name
-from jaxnn.errors import DataError
-from jaxnn.files import user_path
+from jaxnn.errors import DataError, warn
+from jaxnn.files import NOT_UNPACKED, user_path
 
-# What reading a damaged archive raises. ValueError: pickled objects, which are never loaded.
-_UNREADABLE = (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
+# What NumPy raises beside that if the header of an array is nonsense.
+_UNREADABLE = (*NOT_UNPACKED, SyntaxError, TypeError, KeyError, tokenize.TokenError)
 
 
 def npz(
@@ -69,11 +68,10 @@ def npz(
     inputs = [_inputs(path, arrays, f"x{suffix}") for suffix in suffixes]
     shape = inputs[0].shape
     if len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 2, 3, 4):
-        print(
-            f"warning: {path}: x{suffixes[0]} has the shape {shape}, which is taken for (examples, "
-            f"height, width, channels), {shape[3]} channels. If the channels come first, write it "
-            "with x.transpose(0, 2, 3, 1)",
-            file=sys.stderr,
+        warn(
+            f"{path}: x{suffixes[0]} has the shape {shape}, which is taken for (examples, height, "
+            f"width, channels), {shape[3]} channels. If the channels come first, write it with "
+            "x.transpose(0, 2, 3, 1)"
         )
     targets, names = _targets(path, arrays, [f"y{suffix}" for suffix in suffixes], classes)
     for suffix, x, y in zip(suffixes, inputs, targets, strict=True):
@@ -108,8 +106,10 @@ def npz(
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Reads those of a file's arrays that have a meaning here."""
     known = [f"{a}{b}" for a in "xy" for b in ("", "_train", "_test", "_validation")]
+    name = None
     try:
-        with path.open("rb") as stream:
+        # A header in the way of Python 2, as flipped bits can make one, brings a warning.
+        with path.open("rb") as stream, warnings.catch_warnings(action="ignore"):
             file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise DataError(
@@ -117,12 +117,16 @@ def _read(path: Path) -> dict[str, np.ndarray]:
                     f"{file.shape}. Write it with numpy.savez(path, x=…, y=…)"
                 )
             found = file.files
-            arrays = {name: file[name] for name in known if name in found}
+            arrays = {}
+            for name in known:
+                if name in found:
+                    arrays[name] = file[name]
     except _UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        member = f": its member {name + '.npy'!r}" if name else ""
         raise DataError(
-            f"{path}: cannot be read as an archive of arrays (.npz): {reason}. Check the path; "
-            "arrays of Python objects are not loaded"
+            f"{path}{member}: cannot be read as an archive of arrays (.npz): {reason}. Check the "
+            "path; arrays of Python objects are not loaded"
         ) from error
     needed = ["x", "y"]
     if "x" not in arrays:

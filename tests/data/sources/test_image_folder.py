@@ -187,6 +187,34 @@ def test_folders_within_and_links_to_folders_count(tmp_path: Path) -> None:
     assert len(data.train.targets) + len(data.test.targets) == 9
 
 
+def test_a_folder_that_is_linked_to_counts_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Folders that link to each other are in each other, and that in each other, without end."""
+    path = written(tmp_path, "folder", some({"cat": 5, "dog": 5, "owl": 5}))
+    for one in CLASSES:
+        for other in CLASSES:
+            if one != other:
+                (path / one / f"my {other}").symlink_to(path / other, target_is_directory=True)
+    elsewhere = unpacked(tmp_path / "elsewhere", {"a.png": encoded((1, 2, 3))})
+    for one in CLASSES:
+        (path / one / "more").symlink_to(elsewhere, target_is_directory=True)
+    data = image_folder(path, size=8, validation=0, test=1)
+    assert len(data.train.targets) + len(data.test.targets) == 16
+    assert "counted elsewhere are left out: cat/my dog/, cat/my owl/" in capsys.readouterr().err
+
+
+def test_names_do_not_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, "folder", some({"cat": 5, "dog": 5}))
+    (path / "cat" / "\x1b]0;title\x07\x1b[2J\u202ename.txt").write_text("")
+    image_folder(path, size=8)
+    said = capsys.readouterr().err
+    assert "\\x1b]0;title\\x07\\x1b[2J\\u202ename.txt" in said
+    assert said.replace("\n", "").isprintable()
+
+
 CLUTTER = {
     f"{place}{name}": content
     for place in ("", "pets/cat/")

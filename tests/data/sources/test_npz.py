@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from running import run_script
 
-from jaxnn.data import npz, spread
+from jaxnn.data import dataset, npz, spread
 from jaxnn.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -171,6 +171,22 @@ def test_a_path_may_begin_in_the_home_folder(
     monkeypatch.setenv("HOME", str(tmp_path))
     save(tmp_path, x=X, y=Y)
     assert npz("~/own.npz").name == "own"
+
+
+def test_many_columns_are_judged_many_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = RNG.normal(5, 2, (20, 30_000))
+    x[:, 7] = 3
+    data = npz(save(tmp_path, x=x, y=Y[:20]))
+    rows = data.train.inputs.astype(np.float64)
+    np.testing.assert_allclose(data.mean, rows.mean(0), rtol=1e-6)
+    assert data.deviation[7] == 1
+    varied = np.arange(30_000) != 7
+    np.testing.assert_allclose(data.deviation[varied], rows.std(0)[varied], rtol=1e-6)
+    with monkeypatch.context() as patch:  # a loop over columns is not taken
+        patch.setattr(dataset, "_moments", None)
+        npz(tmp_path / "own.npz")
 
 
 def test_classes_must_be_enough(tmp_path: Path) -> None:
