@@ -6,6 +6,7 @@ python experiments/compare.py runs/wide-* runs/narrow-* --output wide-or-narrow.
 
 import argparse
 import string
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,10 @@ from jaxnn import cli
 from jaxnn.errors import RunError
 from jaxnn.plots import compared_curves, save
 from jaxnn.runs import (
+    DATA,
     Record,
     config_differences,
+    data_changes,
     group_by_config,
     list_runs,
     read_record,
@@ -43,6 +46,11 @@ def main() -> None:
         metavar="FILE.png",
         help="where to write the picture of the curves (default compare.png)",
     )
+    parser.add_argument(
+        "--allow-changes",
+        action="store_true",
+        help="compare runs of one data set that were trained on different contents of it, too",
+    )
     arguments = parser.parse_args()
     output = Console(highlight=False, markup=False, emoji=False)
     if not output.is_terminal:
@@ -54,6 +62,18 @@ def main() -> None:
     for record in records:
         if record.problem:
             print(f"{record.path}: {record.problem}")
+    if changed := data_changes(records):
+        text = "the data have changed between these runs:" + "".join(f"\n{x}" for x in changed)
+        if not arguments.allow_changes:
+            raise RunError(f"{text}\nTo compare them all the same, add --allow-changes")
+        print(text)
+    unknown = [str(record.path) for record in records if record.config and not record.data]
+    if unknown and len(records) > 1:
+        print(
+            f"warning: whether these had the same data is not known, for they have no {DATA}: "
+            + ", ".join(unknown),
+            file=sys.stderr,
+        )
     groups = group_by_config(records)
     if not groups:
         raise RunError("there is nothing to compare: none of these is a run that can be read")

@@ -36,14 +36,20 @@ def main() -> None:
         metavar="K",
         help="also print how often the class is among the K most probable ones (default 3)",
     )
+    parser.add_argument(
+        "--allow-changes",
+        action="store_true",
+        help="go on although the data have changed, with the run's own names and normalization",
+    )
     arguments = parser.parse_args()
     if arguments.top < 1:
         parser.error("--top must be at least 1")
-    run, split = load_run(arguments.run), arguments.split
+    run = load_run(arguments.run, allow_changes=arguments.allow_changes)
+    split = arguments.split
     result = evaluate(run.experiment, run.params, run.state, split)
     examples = getattr(run.dataset, split)
     probabilities = run.predict(examples.inputs, stored=True)
-    report = evaluation(probabilities, examples.targets, run.dataset.classes, top=arguments.top)
+    report = evaluation(probabilities, examples.targets, run.classes, top=arguments.top)
     report = {"run": str(run.path), "split": split, "loss": result.loss} | report
 
     print(

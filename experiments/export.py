@@ -36,12 +36,17 @@ def main() -> None:
         metavar="N",
         help="training examples to carry (default: 2000); a quarter as many of validation and test",
     )
+    parser.add_argument(
+        "--allow-changes",
+        action="store_true",
+        help="go on although the data have changed, with the run's own names and normalization",
+    )
     arguments = parser.parse_args()
     if arguments.examples < 1:
         parser.error("--examples must be at least 1")
     check_page(arguments.web)
     print(f"Reading {arguments.run} ...")
-    run = load_run(arguments.run)
+    run = load_run(arguments.run, allow_changes=arguments.allow_changes)
     most = dict.fromkeys(SPLITS, max(arguments.examples // 4, 1)) | {"train": arguments.examples}
     print("Compiling the network and a step of its training to WebAssembly ...")
     module = export_module(run.experiment, run.params, run.state, most)

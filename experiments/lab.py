@@ -4,7 +4,8 @@ python experiments/lab.py configs/mnist_mlp.yaml
 python experiments/lab.py runs/mnist_mlp-20260101-120000
 
 A run directory is opened with its trained parameters, and with the optimizer's state if there is a
-checkpoint. Only this machine can reach the page.
+checkpoint; if its data are not there any more, it can be looked at and drawn for. Only this machine
+can reach the page.
 
 Ctrl-C ends the lab. What was trained since the start, or since the last reset, is saved as a new
 run directory (--run-dir says where), which the lab and all scripts can read. A run that was opened
@@ -43,6 +44,11 @@ def main() -> None:
     parser.add_argument(
         "--run-dir", type=user_path, help="where to save (default runs/<config>-<timestamp>)"
     )
+    parser.add_argument(
+        "--allow-changes",
+        action="store_true",
+        help="go on although a run's data have changed, with its own names and normalization",
+    )
     arguments = parser.parse_intermixed_args()
     try:
         from jaxnn.web.server import listen, serve
@@ -58,7 +64,9 @@ def main() -> None:
     with ExitStack() as stack:
         listener = stack.enter_context(closing(listen(arguments.port)))
         remember_compiled(stack.enter_context(TemporaryDirectory(prefix="jaxnn-lab-")))
-        opened = open_source(arguments.source, arguments.overrides)
+        opened = open_source(
+            arguments.source, arguments.overrides, allow_changes=arguments.allow_changes
+        )
         stop = stack.enter_context(stop_requests())
         session = Session(opened)
         try:

@@ -3,7 +3,8 @@
 python experiments/predict.py runs/mnist_mlp-20260101-120000 seven.jpg --show seen.png
 
 Each image is prepared as the examples of the data set were. In a picture of a handwritten digit,
-dark on light or light on dark, the digit is cut out, scaled and centred.
+dark on light or light on dark, the digit is cut out, scaled and centred. The data set itself is not
+needed.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxnn import cli
-from jaxnn.data import prepare, read_image, statistics
+from jaxnn.data import prepare, read_image
 from jaxnn.errors import DataError, printable
 from jaxnn.plots import contact_sheet, save
 from jaxnn.prediction import UNSURE
@@ -49,9 +50,7 @@ def main() -> None:
     records = [
         {
             "image": path,
-            "predictions": [
-                {"class": run.dataset.classes[k], "probability": float(row[k])} for k in best
-            ],
+            "predictions": [{"class": run.classes[k], "probability": float(row[k])} for k in best],
             "unsure": bool(row.max() < UNSURE),
         }
         for path, row, best in zip(arguments.images, probabilities, order, strict=True)
@@ -59,21 +58,21 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(records, indent=2))
     else:
-        width = max(len(name) for name in run.dataset.classes)
+        width = max(len(name) for name in run.classes)
         for path, row, best in zip(arguments.images, probabilities, order, strict=True):
             print(printable(str(path)))
             for k in best:
-                name = f"{run.dataset.classes[k]:<{width}}"
+                name = f"{run.classes[k]:<{width}}"
                 print(f"  {name}  {row[k]:>7.2%}  {bar(row[k])}".rstrip())
             if row.max() < UNSURE:
                 print(f"  unsure: no class has a probability of {UNSURE:.0%} or more")
     if arguments.show:
         captions = [
-            (run.dataset.classes[best[0]], f"{row[best[0]]:.1%}")
+            (run.classes[best[0]], f"{row[best[0]]:.1%}")
             for row, best in zip(probabilities, order, strict=True)
         ]
-        values = statistics(run.dataset.train.inputs)
-        limits = (min(values.lowest, 0), values.highest)
+        lowest, highest = run.kept.info.limits
+        limits = (min(lowest, 0), highest)
         sheet = contact_sheet(inputs, captions, columns=8, limits=limits, heading=SEEN)
         save(sheet, arguments.show)
 
@@ -82,7 +81,7 @@ def prepared(path: str, run: Run) -> np.ndarray:
     """The example that an image file becomes."""
     image = read_image(Path(path))
     try:
-        return prepare(image, run.dataset)
+        return prepare(image, run.known.dataset)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 

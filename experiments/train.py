@@ -33,7 +33,8 @@ def main() -> None:
     parser.add_argument(
         "--allow-changes",
         action="store_true",
-        help="with --resume: continue although the config differs",
+        help="with --resume: continue although the config or the data differ, with the run's own "
+        "names and normalization",
     )
     parser.add_argument(
         "--tensorboard", action="store_true", help="also write TensorBoard's event files"

@@ -38,8 +38,13 @@ def main() -> None:
         default="contribution",
         help="what an edge shows: the weight times its input (default), or the weight",
     )
+    parser.add_argument(
+        "--allow-changes",
+        action="store_true",
+        help="go on although the data have changed, with the run's own names and normalization",
+    )
     arguments = parser.parse_args()
-    run = load_run(arguments.run)
+    run = load_run(arguments.run, allow_changes=arguments.allow_changes)
     pictures = run_pictures(
         run,
         split=arguments.split,

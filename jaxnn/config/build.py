@@ -13,6 +13,8 @@ from jaxnn.layers import Layer, in_precision
 from jaxnn.optimizers import Optimizer
 from jaxnn.training import prepared, steps_per_epoch
 
+_MOST_STEPS = 2**31 - 1
+
 
 class Experiment(NamedTuple):
     """What a config describes.
@@ -46,7 +48,8 @@ def build(config: Config, dataset: Dataset | None = None) -> Experiment:
 
     Args:
         config: the experiment.
-        dataset: the config's data, if they have been loaded already.
+        dataset: the config's data, if they have been loaded already; with a config that is
+            complete, its examples may be missing.
 
     Raises:
         ConfigError: if a part refuses its arguments, or the parts do not fit each other.
@@ -57,16 +60,21 @@ def build(config: Config, dataset: Dataset | None = None) -> Experiment:
     if config.training.precision == "bfloat16":
         net = in_precision(net, "bfloat16")
     loss = config.loss.build("loss")
-    config.with_steps(2**31 - 1).optimizer.build("optimizer")  # wrong values before loading data
+    config.with_steps(_MOST_STEPS).optimizer.build("optimizer")  # wrong values before loading data
     if dataset is None:
         dataset = config.data.build("data")
-    try:
-        steps = config.training.epochs * steps_per_epoch(dataset, config.training.batch_size)
-    except ValueError as error:
-        raise ConfigError(f"training: {error}") from error
-    if steps >= 2**31:
-        raise ConfigError(f"training: {steps} steps are too many; at most {2**31 - 1} are counted")
+    steps = _MOST_STEPS
+    if not dataset.missing:
+        try:
+            steps = config.training.epochs * steps_per_epoch(dataset, config.training.batch_size)
+        except ValueError as error:
+            raise ConfigError(f"training: {error}") from error
+    if steps > _MOST_STEPS:
+        raise ConfigError(
+            f"training: {steps} steps are too many; at most {_MOST_STEPS} are counted"
+        )
     config = config.with_steps(steps).with_classes(len(dataset.classes))
+    target = jax.ShapeDtypeStruct((1,), dataset.train.targets.dtype)
     try:
         rows = network.describe(net, dataset.in_shape)
     except ValueError as error:
@@ -81,7 +89,7 @@ def build(config: Config, dataset: Dataset | None = None) -> Experiment:
         )
     try:
         outputs = jax.ShapeDtypeStruct((1, *rows[0].out_shape), "float32")
-        jax.eval_shape(loss, outputs, dataset.train.targets[:1])
+        jax.eval_shape(loss, outputs, target)
     except ValueError as error:
         raise ConfigError(f"loss.{config.loss.name}: {error}") from error
     net = prepared(net, dataset)
@@ -90,7 +98,7 @@ def build(config: Config, dataset: Dataset | None = None) -> Experiment:
         keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
         inputs = jax.ShapeDtypeStruct((1, *dataset.in_shape), "float32")
         try:
-            jax.eval_shape(experiment.augment, keys, inputs, dataset.train.targets[:1])
+            jax.eval_shape(experiment.augment, keys, inputs, target)
         except ValueError as error:
             raise ConfigError(f"augmentation: {error}") from error
     return experiment

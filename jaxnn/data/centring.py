@@ -74,22 +74,24 @@ def find_centring(values: np.ndarray) -> Centring | None:
     """Returns how to store columns; None if float32 holds all of them well.
 
     It does where no value is rounded by more than 2⁻¹⁶ of the column's standard deviation, and
-    this deviation is between 2⁻⁶⁴ and 2⁶⁴. The offset of any other column is the one of its values
-    that is nearest to their mean, so that differences of whole numbers are whole numbers.
+    this deviation is between 2⁻⁶⁴ and 2⁶⁴. The offset of any other column is the median, one of its
+    values, so that differences of whole numbers are whole numbers; it is never further from the
+    mean than the standard deviation, and does not hang on how a machine rounds a sum.
 
     Args:
         values: (examples, columns) float64, of the training split, at most ``LARGEST``.
     """
-    mean, deviation = _moments(values)
+    deviation = _deviation(values)
     with np.errstate(over="ignore"):
         rounding = np.abs(values - values.astype(np.float32)).max(0)
     room = (deviation >= _DEVIATIONS[0]) & (deviation <= _DEVIATIONS[1])
     well = np.where(deviation > 0, room & (rounding <= _ROUNDING * deviation), rounding < np.inf)
     if well.all():
         return None
-    nearest = np.take_along_axis(values, np.abs(values - mean).argmin(0)[None], 0)[0]
+    middle = len(values) // 2
+    median = np.partition(values, middle, 0)[middle]
     unit = np.where(room | (deviation == 0), 1.0, np.ldexp(1.0, np.frexp(deviation)[1]))
-    return Centring(np.where(well, 0.0, nearest), np.where(well, 1.0, unit))
+    return Centring(np.where(well, 0.0, median), np.where(well, 1.0, unit))
 
 
 def store_splits(
@@ -135,7 +137,7 @@ def store_splits(
             )
         steps = np.spacing(np.abs(table).max(0))
         exact = constant | ((steps <= 1) & (table == np.rint(table)).all(0))
-        coarse = ~exact & (steps > 2 * _ROUNDING * _moments(table)[1])
+        coarse = ~exact & (steps > 2 * _ROUNDING * _deviation(table))
         warn_of(
             coarse,
             "differences are lost, because float64 rounds the numbers. Subtract a constant "
@@ -176,12 +178,12 @@ def _as_float32(numbers: np.ndarray, source: np.ndarray, names: Sequence[str]) -
     return stored
 
 
-def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and standard deviation of columns; 0 exactly if all values are equal."""
+def _deviation(values: np.ndarray) -> np.ndarray:
+    """Returns the standard deviation of columns; 0 exactly if all values are equal."""
     differences = values - values[0]
     largest = np.abs(differences).max(0)
     scaled = differences / np.where(largest > 0, largest, 1)  # whose squares are not too small
-    return values[0] + differences.mean(0), scaled.std(0) * largest
+    return scaled.std(0) * largest
 
 
 def _listed(columns: np.ndarray, names: Sequence[str] = ()) -> str:

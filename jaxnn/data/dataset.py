@@ -60,6 +60,8 @@ class Dataset(NamedTuple):
     """How numbers of the source become the inputs, if not as they are; see ``Centring``."""
     features: tuple[str, ...] = ()
     """The name of each column of a table; () where they have none."""
+    missing: str = ""
+    """Why there are no examples, if only the rest of the data set is known."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:

@@ -460,3 +460,10 @@ def _resize(ink: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _as_bytes(values: np.ndarray) -> np.ndarray:
     return np.rint(255 * values).astype(np.uint8)
+
+
+PREPARATIONS = {
+    function.__name__: function
+    for function in (as_digits, as_emnist, as_fashion_mnist, as_kmnist, as_mnist)
+}
+"""By name: what ``Dataset.prepare`` can be."""

@@ -7,6 +7,7 @@ from jaxnn.runs.comparison import (
     Record,
     Spread,
     config_differences,
+    data_changes,
     group_by_config,
     list_runs,
     read_record,
@@ -15,6 +16,7 @@ from jaxnn.runs.comparison import (
 from jaxnn.runs.directory import (
     CHECKPOINTS,
     CONFIG,
+    DATA,
     METRICS,
     MODEL,
     SUMMARY,
@@ -31,6 +33,7 @@ from jaxnn.runs.train import Consumer, finish, fit_experiment, initial_state, re
 __all__ = [
     "CHECKPOINTS",
     "CONFIG",
+    "DATA",
     "METRICS",
     "MODEL",
     "SUMMARY",
@@ -41,6 +44,7 @@ __all__ = [
     "StoppedError",
     "check_free",
     "config_differences",
+    "data_changes",
     "evaluate",
     "finish",
     "fit_experiment",

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnn.config import Config, differences, load_config
+from jaxnn.data.info import DatasetInfo, changes
 from jaxnn.errors import JaxnnError, RunError
 from jaxnn.observe import read_metrics
+from jaxnn.runs.data import read_data
 from jaxnn.runs.directory import CONFIG, METRICS, SUMMARY
 
 
@@ -24,6 +26,7 @@ class Record(NamedTuple):
         config: None if it cannot be read.
         metrics: the reports; what comes after a damaged line is left out.
         summary: the contents of ``summary.json``; None if training has not ended.
+        data: what is known of its data; None if that was not kept or cannot be read.
         problem: a sentence on what is unfinished or damaged; else "".
     """
 
@@ -32,6 +35,7 @@ class Record(NamedTuple):
     config: Config | None
     metrics: list[dict[str, Any]]
     summary: dict[str, Any] | None
+    data: DatasetInfo | None
     problem: str
 
     def result(self, *keys: str) -> float:
@@ -78,7 +82,11 @@ def read_record(path: str | Path) -> Record:
             problem = damaged or f"unfinished: epoch {epoch:.3g} of {config.training.epochs}"
         except (OSError, ValueError) as error:
             summary, problem = None, f"damaged: {path / SUMMARY}: {error}"
-    return Record(path, started, config, metrics, summary, problem)
+    try:
+        kept = read_data(path)
+    except RunError as error:
+        kept, problem = None, problem or str(error)
+    return Record(path, started, config, metrics, summary, kept and kept.info, problem)
 
 
 def list_runs(folder: str | Path = "runs") -> list[Record]:
@@ -100,6 +108,23 @@ def group_by_config(records: Sequence[Record]) -> list[list[Record]]:
             values = record.config.model_dump() | {"seed": None, "name": None}
             groups.setdefault(json.dumps(values), []).append(record)
     return list(groups.values())
+
+
+def data_changes(records: Sequence[Record]) -> list[str]:
+    """Returns what differs between the data of runs whose configs name the same, a line each.
+
+    Of runs that have kept nothing of their data, this cannot be said.
+    """
+    first: dict[str, Record] = {}
+    found = []
+    for record in records:
+        if record.config is not None and record.data is not None:
+            one = first.setdefault(json.dumps(record.config.data.plain()), record)
+            assert one.data is not None
+            if changed := changes(one.data, record.data):
+                found.append(f"  {one.path} then, {record.path} now:")
+                found += [f"    {line}" for line in changed]
+    return found
 
 
 def config_differences(configs: Sequence[Config]) -> dict[str, list[Any]]:

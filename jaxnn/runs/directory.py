@@ -1,8 +1,9 @@
 """Run directories: the names in them, and making them.
 
 ``runs/<config>-<timestamp>/`` holds ``config.yaml`` (complete: training it again gives the same
-numbers), ``metrics.jsonl`` (a report a line), ``checkpoints/``, ``model.safetensors`` and
-``summary.json``; while it is being written, ``.lock`` and ``.owner`` say by whom.
+numbers), ``data.json`` (what is to be known of the data without having them), ``metrics.jsonl`` (a
+report a line), ``checkpoints/``, ``model.safetensors`` and ``summary.json``; while it is being
+written, ``.lock`` and ``.owner`` say by whom.
 """
 
 import datetime
@@ -22,8 +23,9 @@ from jaxnn.config import Config, load_config
 from jaxnn.errors import RunError, writing
 from jaxnn.files import write_text
 
-CONFIG, METRICS, CHECKPOINTS, MODEL, SUMMARY = (
+CONFIG, DATA, METRICS, CHECKPOINTS, MODEL, SUMMARY = (
     "config.yaml",
+    "data.json",
     "metrics.jsonl",
     "checkpoints",
     "model.safetensors",

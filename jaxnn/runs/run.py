@@ -13,13 +13,14 @@ import safetensors.numpy
 from jax.typing import ArrayLike
 
 from jaxnn.arrays import Tree, named_leaves
-from jaxnn.config import Config, Experiment, build, load_config
+from jaxnn.config import Config, Experiment, build
 from jaxnn.data import Dataset
-from jaxnn.errors import RunError, writing
+from jaxnn.errors import DataError, RunError, writing
 from jaxnn.files import write_whole
 from jaxnn.layers.layer import Layer
 from jaxnn.prediction import Predict, make_predict
-from jaxnn.runs.directory import CONFIG, MODEL, SUMMARY
+from jaxnn.runs.data import Kept, load_data, read_data, say_old, to_keep
+from jaxnn.runs.directory import CONFIG, MODEL, SUMMARY, read_config
 from jaxnn.training import Evaluation, make_evaluate
 from jaxnn.training.checkpoint import check_arrays, fill
 
@@ -28,34 +29,54 @@ from jaxnn.training.checkpoint import check_arrays, fill
 class Run:
     """A trained network and what it was made from.
 
+    What it answers depends on its directory alone: it has the names of the classes, the columns and
+    the normalization. Its data are loaded when ``dataset`` or ``experiment`` is first asked for.
+
     Attributes:
         path: the run directory.
-        experiment: config, data, network, loss and optimizer.
+        known: config, network, loss and optimizer; and the data set, whose examples may be missing.
         params: the trained parameters.
         state: the network's state after training.
         summary: the contents of ``summary.json``.
+        kept: what is known of the data without having them.
+        allow_changes: whether the data may have changed since.
     """
 
     path: Path
-    experiment: Experiment
+    known: Experiment
     params: Tree
     state: Tree
     summary: dict[str, Any]
+    kept: Kept
+    allow_changes: bool = False
 
     @property
     def config(self) -> Config:
         """The experiment's config."""
-        return self.experiment.config
-
-    @property
-    def dataset(self) -> Dataset:
-        """The experiment's data."""
-        return self.experiment.dataset
+        return self.known.config
 
     @property
     def network(self) -> Layer:
         """The experiment's network."""
-        return self.experiment.network
+        return self.known.network
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The name of each class."""
+        return self.known.dataset.classes
+
+    @property
+    def dataset(self) -> Dataset:
+        """The experiment's data, with all examples; raises what ``load_data`` does."""
+        return self.experiment.dataset
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """What is known, with the data; raises what ``load_data`` does."""
+        if not self.known.dataset.missing:
+            return self.known
+        dataset, _ = load_data(self.path, self.config, self.kept, allow_changes=self.allow_changes)
+        return self.known._replace(dataset=dataset)
 
     def predict(self, inputs: ArrayLike, *, stored: bool = False) -> np.ndarray:
         """Says how probable each class is; see ``jaxnn.prediction.probabilities``.
@@ -75,7 +96,8 @@ class Run:
                 float32 where numbers of the source are to be centred in float64.
         """
         inputs = np.asarray(inputs)
-        shape, dtype = self.dataset.in_shape, self.dataset.train.inputs.dtype
+        dataset = self.known.dataset
+        shape, dtype = dataset.in_shape, dataset.train.inputs.dtype
         if inputs.shape[1:] != shape or inputs.ndim != 1 + len(shape):
             raise ValueError(
                 f"predict: expected inputs of shape (n, {', '.join(map(str, shape))}), "
@@ -83,12 +105,12 @@ class Run:
             )
         if not np.issubdtype(inputs.dtype, np.integer) and dtype.kind in "iu":
             raise ValueError(
-                f"predict: expected inputs as {self.dataset.name} stores them, {dtype} and "
+                f"predict: expected inputs as {dataset.name} stores them, {dtype} and "
                 f"not yet normalized, got {inputs.dtype}"
             )
-        if self.dataset.centring is not None and not stored:
+        if dataset.centring is not None and not stored:
             try:
-                inputs = self.dataset.centring.store(inputs, self.dataset.features)
+                inputs = dataset.centring.store(inputs, dataset.features)
             except ValueError as error:
                 raise ValueError(
                     f"predict: {error}. Examples of the data set itself need stored=True"
@@ -99,15 +121,23 @@ class Run:
 
     @cached_property
     def _predict(self) -> Predict:
-        return make_predict(self.network, self.experiment.loss)
+        return make_predict(self.network, self.known.loss)
 
 
-def load_run(path: str | Path) -> Run:
-    """Reads a run directory back.
+def load_run(path: str | Path, *, allow_changes: bool = False) -> Run:
+    """Reads a run directory back; its data are not needed.
+
+    Of a run that was written before runs kept what is to be known of their data, these are loaded
+    as they are now, which is said on stderr.
+
+    Args:
+        path: the run directory.
+        allow_changes: whether its data, once they are asked for, may be others than it was trained
+            on; see ``load_data``.
 
     Raises:
         RunError: if it is not one, or training has not ended, or its model does not fit its config.
-        ConfigError, DataError: as from ``build``.
+        ConfigError: as from ``build``.
     """
     path = Path(path)
     if missing := [name for name in (CONFIG, MODEL, SUMMARY) if not (path / name).is_file()]:
@@ -115,13 +145,19 @@ def load_run(path: str | Path) -> Run:
             f"{path}: not a finished run: {', '.join(missing)} missing; "
             "a run directory is what experiments/train.py writes"
         )
-    experiment = build(load_config(path / CONFIG))
-    params, state = load_model(path / MODEL, experiment)
+    config, kept = read_config(path), read_data(path)
+    if kept is None:
+        say_old(path)
+        known = build(config)
+        kept = to_keep(known)
+    else:
+        known = build(config, kept.info.dataset)
+    params, state = load_model(path / MODEL, known)
     try:
         summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path / SUMMARY}: not JSON: {error}") from error
-    return Run(path, experiment, params, state, summary)
+    return Run(path, known, params, state, summary, kept, allow_changes)
 
 
 def evaluate(experiment: Experiment, params: Tree, state: Tree, split: str) -> Evaluation:
@@ -129,8 +165,11 @@ def evaluate(experiment: Experiment, params: Tree, state: Tree, split: str) -> E
 
     Raises:
         RunError: if the split is empty.
+        DataError: if the examples are missing.
     """
     _, dataset, network, loss, _ = experiment
+    if dataset.missing:
+        raise DataError(dataset.missing)
     examples = getattr(dataset, split)
     if not len(examples.targets):
         raise RunError(f"{dataset.name}: the {split} split is empty")

@@ -21,6 +21,7 @@ from jaxnn.observe import check_tensorboard, health, metrics, read_metrics, to_j
 from jaxnn.observe import tensorboard as event_files
 from jaxnn.observe.metrics import cut
 from jaxnn.optimizers import hyperparameters, set_hyperparameters
+from jaxnn.runs.data import load_data, read_data, say_old, to_keep, write_data
 from jaxnn.runs.directory import (
     CHECKPOINTS,
     CONFIG,
@@ -96,6 +97,7 @@ def train(
     _check_patience(experiment)
     with new_directory(config, given) as path:
         write_text(path / CONFIG, experiment.config.to_yaml())
+        write_data(path, to_keep(experiment))
         start, info = _begun(path, experiment)
         final, info = _carry_out(path, experiment, start, info, consumers, tensorboard)
         return finish(path, experiment, final, info)
@@ -121,7 +123,8 @@ def resume(
             keeps its horizon.
         consumers: called with each report.
         tensorboard: whether to write TensorBoard's event files too.
-        allow_changes: whether changes that make another training of it are allowed too.
+        allow_changes: whether changes that make another training of it are allowed too, of the
+            config or of the data.
         tell: called with a sentence on what is not as usual, such as a damaged checkpoint.
 
     Raises:
@@ -161,7 +164,17 @@ def _resume(
             f"{path}: this would not be the same training:{listed}\n"
             "To go on all the same, add --allow-changes; else start a new run"
         )
-    experiment = build(config)
+    kept = read_data(path)
+    if kept is None:
+        experiment = build(config)
+        kept = to_keep(experiment)
+        if _has_begun(path):
+            say_old(path)
+        else:
+            write_data(path, kept)
+    else:
+        dataset, kept = load_data(path, config, kept, allow_changes=allow_changes)
+        experiment = build(config, dataset)
     _check_patience(experiment)
     start, info = _taken_up(path, experiment, tell)
     if any(key.partition(".")[0] == "optimizer" for key in changes):
@@ -185,6 +198,7 @@ def _resume(
         )
     with writing(path / METRICS):
         cut(path / METRICS, step)
+    write_data(path, kept)
     if changes:
         write_text(path / CONFIG, experiment.config.to_yaml())
     if not ended:  # else it was killed between its last step and its summary
@@ -197,14 +211,19 @@ def _taken_up(
 ) -> tuple[TrainState, dict[str, Any]]:
     """Returns the state and info of a run's newest checkpoint, or those that it begins with."""
     folder = path / CHECKPOINTS
-    # The first checkpoint is written before any of these.
-    if not any([*folder.glob("step-*.json"), (path / METRICS).exists(), (path / MODEL).exists()]):
+    if not _has_begun(path):
         tell(f"{path}: there is no checkpoint yet; training begins with step 0")
         return _begun(path, experiment)
     checkpoint = load_checkpoint(folder, lambda: initial_state(experiment))
     for problem in checkpoint.problems:
         tell(f"{problem}; using that of step {int(checkpoint.train_state.step)}")
     return checkpoint.train_state, checkpoint.info
+
+
+def _has_begun(path: Path) -> bool:
+    """Returns whether a run has checkpoints, or had: the first is written before all else."""
+    there = [path / METRICS, path / MODEL, *(path / CHECKPOINTS).glob("step-*.json")]
+    return any(file.exists() for file in there)
 
 
 def _begun(path: Path, experiment: Experiment) -> tuple[TrainState, dict[str, Any]]:
@@ -333,7 +352,9 @@ def finish(path: Path, experiment: Experiment, final: TrainState, info: dict[str
         "git_commit": git_commit(),
     }
     write_text(path / SUMMARY, to_json(summary, indent=2) + "\n")
-    return Run(path, experiment, final.params, final.state, json.loads(to_json(summary)))
+    kept = read_data(path)
+    assert kept is not None, "written before"
+    return Run(path, experiment, final.params, final.state, json.loads(to_json(summary)), kept)
 
 
 def fit_experiment(

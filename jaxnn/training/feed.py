@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.data import Dataset, Split
+from jaxnn.errors import DataError
 from jaxnn.training.step import Examples
 
 Item = TypeVar("Item")
@@ -42,7 +43,10 @@ def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
 
     Raises:
         ValueError: if there is not one.
+        DataError: if the examples are missing.
     """
+    if dataset.missing:
+        raise DataError(dataset.missing)
     examples = len(dataset.train.targets)
     if not 1 <= batch_size <= examples:
         raise ValueError(

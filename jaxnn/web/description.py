@@ -65,16 +65,22 @@ def _layer(row: LayerSummary, params: dict[str, Any], arguments: dict[str, Any])
     }
 
 
-def describe_given(dataset: Dataset) -> dict[str, Any]:
-    """Returns what stays, whatever is changed in the lab: the data, and what can be chosen."""
+def describe_given(dataset: Dataset, limits: tuple[float, float] | None = None) -> dict[str, Any]:
+    """Returns what stays, whatever is changed in the lab: the data, and what can be chosen.
+
+    Args:
+        dataset: the data; its examples may be missing.
+        limits: the lowest and the highest value of the training inputs, if they are known.
+    """
     shape, some = dataset.in_shape, dataset.train.inputs[:10_000]  # the rest may lie on a disk
+    lowest, highest = limits or (float(some.min()), float(some.max()))
     image = len(shape) == 3 and shape[-1] in (1, 3) and some.dtype == np.uint8
     return {
         "dataset": {
             "name": dataset.name,
             "shape": list(shape),
             "dtype": str(some.dtype),
-            "limits": [min(float(some.min()), 0.0), float(some.max())],
+            "limits": [min(lowest, 0.0), highest],
             "classes": list(dataset.classes),
             "splits": {
                 split: len(getattr(dataset, split).targets)
@@ -82,6 +88,8 @@ def describe_given(dataset: Dataset) -> dict[str, Any]:
             },
             "image": image,
             "drawable": image,
+            "missing": dataset.missing,
+            "blank": dataset.missing and _blank(dataset, image),
             "mean": np.atleast_1d(dataset.mean).tolist(),
             "deviation": np.atleast_1d(dataset.deviation).tolist(),
         },
@@ -94,6 +102,15 @@ def describe_given(dataset: Dataset) -> dict[str, Any]:
         "new_layer": {"layer": "dense", "activation": "relu"},
         "networks": _networks(shape, len(dataset.classes)),
     }
+
+
+def _blank(dataset: Dataset, image: bool) -> list[float]:
+    """Returns what is looked at without examples, in order: a black image, else the means."""
+    shape = dataset.in_shape
+    if image:
+        return np.zeros(shape, int).ravel().tolist()
+    means = np.broadcast_to(dataset.mean, shape).astype(dataset.train.inputs.dtype)
+    return dataset.values(means).ravel().tolist()
 
 
 def _layer_type(name: str) -> dict[str, Any]:

@@ -154,6 +154,8 @@ def stored_input(given: Example, dataset: Dataset) -> tuple[np.ndarray, int | No
     """
     if isinstance(given, Stored):
         split = getattr(dataset, given.split)
+        if dataset.missing:
+            raise MessageError(dataset.missing)
         if given.index >= len(split.targets):
             raise MessageError(
                 f"index: the {given.split} split has {len(split.targets)} examples, "

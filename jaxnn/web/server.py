@@ -7,7 +7,8 @@ said as JSON, ``{"error": …}``:
     The page and its files; ``/style.css`` has the styles of all panels.
 ``/api/lab``
     JSON: the data set, the layers in the order of computation with shapes and formulas, the config,
-    and what optimizers and layers there are; see ``jaxnn.web.description``.
+    and what optimizers and layers there are; see ``jaxnn.web.description``. Where the examples of
+    a run are missing, ``dataset.missing`` says so, and what asks for them is refused.
 ``/api/data/{split}/inputs?start=…&count=…``
     Inputs as the data set stores them, little-endian, at most 16 MiB at a time.
 ``/api/data/{split}/targets``
@@ -360,7 +361,10 @@ def _split(session: Session, request: Request) -> Any:
     name = request.path_params["split"]
     if name not in ("train", "validation", "test"):
         raise HTTPException(404, "there are the splits train, validation and test")
-    return getattr(session.experiment.dataset, name)
+    dataset = session.experiment.dataset
+    if dataset.missing:
+        raise HTTPException(404, dataset.missing)
+    return getattr(dataset, name)
 
 
 def _number(request: Request, name: str, default: int, most: int) -> int:

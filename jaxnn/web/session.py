@@ -26,6 +26,7 @@ from jaxnn.errors import JaxnnError
 from jaxnn.observe import to_json
 from jaxnn.optimizers import hyperparameters, set_hyperparameters
 from jaxnn.runs import fit_experiment, initial_state
+from jaxnn.runs.data import to_keep
 from jaxnn.training import Change, Report, TrainState, steps_per_epoch
 from jaxnn.web.changes import check_size, configured, scheduled, with_learning_rate
 from jaxnn.web.description import describe_given, describe_training, step_flops
@@ -61,7 +62,8 @@ class Session:
         self._version = 0
         self._predictions = Predictions()
         self._programs = Programs(opened.experiment)
-        self._given = describe_given(opened.experiment.dataset)
+        limits = opened.kept.info.limits if opened.kept else None
+        self._given = describe_given(opened.experiment.dataset, limits)
         self._adopt(opened.config, opened.experiment, opened.train_state, opened.records)
         self._thread = threading.Thread(target=self._run, name="session")
         self._thread.start()
@@ -75,7 +77,7 @@ class Session:
     ) -> None:
         self._config, self.experiment, self._state = config, experiment, train_state
         self._version += 1
-        self._per_epoch = steps_per_epoch(experiment.dataset, experiment.config.training.batch_size)
+        self._per_epoch = self._steps_per_epoch(experiment)
         self._reports: Generator[Report, Change | None, None] | None = None
         self._until: int | None = None
         self._steps_per_second = 0.0
@@ -90,6 +92,12 @@ class Session:
         self._predictions.begin_anew()
         self._snapshot_due = 0.0
         self.lab = self._describe()
+
+    def _steps_per_epoch(self, experiment: Experiment) -> int:
+        batch_size = experiment.config.training.batch_size
+        if self._opened.kept is None or not experiment.dataset.missing:
+            return steps_per_epoch(experiment.dataset, batch_size)
+        return max(1, self._opened.kept.info.splits["train"].examples // batch_size)
 
     # From any thread.
 
@@ -182,6 +190,7 @@ class Session:
 
     def reset(self) -> None:
         """Starts anew with fresh parameters, paused."""
+        self._need_data()
         self._until = None
         with self._compilation():
             fresh = self._work.do(initial_state, self.experiment)
@@ -219,7 +228,9 @@ class Session:
         Raises:
             ConfigError: if it does not make an experiment, or one larger than allowed; everything
                 stays as it was.
+            MessageError: if the data are missing.
         """
+        self._need_data()
 
         def make() -> tuple[Config, Experiment, Programs, TrainState]:
             config = configured(self._config, change, self._opened.config)
@@ -299,7 +310,12 @@ class Session:
             else:
                 future.set_result(result)
 
+    def _need_data(self) -> None:
+        if self.experiment.dataset.missing:
+            raise MessageError(self.experiment.dataset.missing)
+
     def _go_to(self, step: int) -> None:
+        self._need_data()
         self._until = step
         self._tell_status()
 
@@ -453,6 +469,13 @@ class Session:
         """
         self._publish_reports()
         given = None if path is None else Path(path)
-        path = save_run(given, self.experiment, self._state, self._history.records, self._seconds)
+        path = save_run(
+            given,
+            self.experiment,
+            self._opened.kept or to_keep(self.experiment),
+            self._state,
+            self._history.records,
+            self._seconds,
+        )
         self._trained = False
         return path

@@ -1,6 +1,7 @@
 """What a session starts from, a config or a run directory, and the run directory that it leaves."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 
 from jaxnn.arrays import Tree
 from jaxnn.config import Config, Experiment, build, load_config
-from jaxnn.errors import RunError, writing
+from jaxnn.errors import DataError, RunError, writing
 from jaxnn.files import write_text
 from jaxnn.observe import read_metrics, to_json
 from jaxnn.runs import (
@@ -26,6 +27,7 @@ from jaxnn.runs import (
     new_directory,
     read_config,
 )
+from jaxnn.runs.data import Kept, load_data, read_data, say_old, to_keep, write_data
 from jaxnn.training import TrainState, load_checkpoint, save_checkpoint, steps_per_epoch
 
 
@@ -35,9 +37,10 @@ class Opened(NamedTuple):
     Attributes:
         path: the config's file, or the run directory.
         config: the config as given: schedules that name no horizon have none.
-        experiment: what it describes.
+        experiment: what it describes; the examples may be missing.
         train_state: where training stands.
         records: the reports so far, as in ``metrics.jsonl``.
+        kept: what a run has kept of its data; None for a config.
     """
 
     path: Path
@@ -45,18 +48,27 @@ class Opened(NamedTuple):
     experiment: Experiment
     train_state: TrainState
     records: list[dict[str, Any]]
+    kept: Kept | None = None
 
 
-def open_source(path: str | Path, overrides: Sequence[str] = ()) -> Opened:
-    """Reads a config, or a run directory with its parameters.
+def open_source(
+    path: str | Path, overrides: Sequence[str] = (), *, allow_changes: bool = False
+) -> Opened:
+    """Reads a config, or a run directory with its parameters, and the data if they are there.
 
     The optimizer's state is that of the run's checkpoint, if there is one that belongs to the
     parameters and to the optimizer; else a fresh one. A run that was interrupted starts from its
     newest checkpoint.
 
+    Args:
+        path: the config's file, or the run directory.
+        overrides: changes to the config.
+        allow_changes: whether a run's data may have changed; see ``jaxnn.runs.data.load_data``.
+
     Raises:
         ConfigError, DataError: as from ``load_config`` and ``build``.
-        RunError: if a directory is no run, or its arrays are not those of the config's network.
+        RunError: if a directory is no run, its arrays are not those of the config's network, or its
+            data have changed.
     """
     path = Path(path)
     if not path.is_dir():
@@ -64,7 +76,7 @@ def open_source(path: str | Path, overrides: Sequence[str] = ()) -> Opened:
         experiment = build(config)
         return Opened(path, config, experiment, initial_state(experiment), [])
     config = read_config(path, overrides)
-    experiment = build(config)
+    experiment, kept = _with_data(path, config, allow_changes)
     try:
         found: TrainState | None = load_checkpoint(
             path / CHECKPOINTS, lambda: initial_state(experiment)
@@ -82,12 +94,28 @@ def open_source(path: str | Path, overrides: Sequence[str] = ()) -> Opened:
     assert found is not None
     reports, _ = read_metrics(path / METRICS)  # as far as they can be read
     reports = [report for report in reports if report["step"] <= int(found.step)]
-    return Opened(path, config, experiment, found, reports)
+    return Opened(path, config, experiment, found, reports, kept)
+
+
+def _with_data(path: Path, config: Config, allow_changes: bool) -> tuple[Experiment, Kept]:
+    """Returns a run's experiment, and what is known of its data, which may be missing."""
+    kept = read_data(path)
+    if kept is None:
+        say_old(path)
+        experiment = build(config)
+        return experiment, to_keep(experiment)
+    try:
+        dataset, kept = load_data(path, config, kept, allow_changes=allow_changes)
+    except DataError as error:
+        print(f"warning: {error}", file=sys.stderr)
+        dataset = kept.info.dataset._replace(missing=str(error))
+    return build(config, dataset), kept
 
 
 def save_run(
     path: Path | None,
     experiment: Experiment,
+    kept: Kept,
     train_state: TrainState,
     records: Sequence[dict[str, Any]],
     seconds: dict[str, float],
@@ -99,6 +127,7 @@ def save_run(
     Args:
         path: the directory, new or empty; None for ``runs/<config>-<timestamp>``.
         experiment: what was trained.
+        kept: what is to be kept of its data.
         train_state: where training stands.
         records: the reports, as in ``metrics.jsonl``.
         seconds: ``train_seconds`` and ``compile_seconds``.
@@ -119,6 +148,7 @@ def save_run(
     }
     with new_directory(config, path) as made:
         write_text(made / CONFIG, experiment.config.to_yaml())
+        write_data(made, kept)
         write_text(made / METRICS, "".join(to_json(row) + "\n" for row in records))
         with writing(made / CHECKPOINTS):
             save_checkpoint(made / CHECKPOINTS, train_state, info)

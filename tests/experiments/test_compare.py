@@ -9,6 +9,9 @@ from PIL import Image
 from running import Outcome, run_script
 
 from jaxnn.config import parse_config
+from jaxnn.data import digits
+from jaxnn.data.info import dataset_info
+from jaxnn.runs.data import Kept, write_data
 
 MODELS = {"narrow": {"dense": 16}, "wide": {"dense": 64}}
 
@@ -36,6 +39,7 @@ def write_run(path: Path, layer: object, seed: int, *, ended: bool) -> None:
         "seed": seed,
     }
     (path / "config.yaml").write_text(parse_config(values).to_yaml())
+    write_data(path, Kept(dataset_info(digits()), "digits"))
     reports = [
         {"step": epoch, "epoch": epoch, "loss": 1 / epoch, "accuracy": 0.5}
         | {"train_seconds": 1.0}

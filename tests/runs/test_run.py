@@ -19,7 +19,7 @@ from jaxnn.errors import ConfigError, DataError, RunError
 from jaxnn.runs import Run, evaluate, load_run, save_model, train
 from jaxnn.training import Report
 
-FILES = {"config.yaml", "metrics.jsonl", "model.safetensors", "summary.json"}
+FILES = {"config.yaml", "data.json", "metrics.jsonl", "model.safetensors", "summary.json"}
 SUMMARY = {
     "config",
     "seed",

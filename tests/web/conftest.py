@@ -76,17 +76,21 @@ class _Server:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Starts a lab: ``lab(yaml, *overrides)`` returns its address; the same one for the same call.
 
+    Instead of a config, a run directory may be given.
+
     A lab lives as long as the tests of a file: a test that trains asks for one of its
     own, by another seed.
     """
     servers: dict[tuple[str, ...], _Server] = {}
 
-    def start(config: str, *overrides: str) -> str:
-        key = (config, *overrides)
+    def start(source: str | Path, *overrides: str) -> str:
+        key = (str(source), *overrides)
         if key not in servers:
             folder = tmp_path_factory.mktemp("lab")
-            (folder / "config.yaml").write_text(config)
-            servers[key] = _Server(folder / "log.txt", folder / "config.yaml", overrides)
+            if isinstance(source, str):
+                (folder / "config.yaml").write_text(source)
+                source = folder / "config.yaml"
+            servers[key] = _Server(folder / "log.txt", source, overrides)
         return servers[key].address()
 
     yield start

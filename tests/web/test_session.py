@@ -1,7 +1,9 @@
 """The lab's session: the same training as anywhere else, whatever is asked for in between."""
 
+import base64
 import functools
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -21,7 +23,7 @@ from jaxnn.optimizers import hyperparameters
 from jaxnn.runs import MODEL, resume, save_model, train
 from jaxnn.training import Change, Report, TrainState, fit, init_train_state
 from jaxnn.web.mailbox import Mailbox
-from jaxnn.web.messages import Configure, MessageError, Stored, unpack
+from jaxnn.web.messages import Configure, Drawing, Drawn, MessageError, Stored, unpack
 from jaxnn.web.programs import Programs
 from jaxnn.web.session import Session
 from jaxnn.web.storage import Opened, open_source
@@ -518,6 +520,51 @@ def test_best_parameters_are_opened_with_a_fresh_optimizer(tmp_path: Path) -> No
         leaf for name, leaf in named_leaves(opened.optimizer_state).items() if name[-1] == "0"
     ]
     assert all(not np.any(leaf) for leaf in momenta)
+
+
+def test_without_its_data_a_run_is_looked_at_and_drawn_for(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digits = build(config()).dataset
+    np.savez(tmp_path / "some.npz", x=digits.train.inputs[:200], y=digits.train.targets[:200])
+    values = {"npz": {"path": str(tmp_path / "some.npz"), "validation": 20, "test": 20}}
+    given = config(data=values, training={**CONFIG["training"], "epochs": 1})
+    run = train(given, tmp_path / "run")
+    with_data = start(open_source(run.path))
+    drawing = Drawing(width=8, height=8, ink=base64.b64encode(bytes(range(64))).decode())
+    drawn = Drawn(pixels=run.dataset.test.inputs[0].tolist(), target=3)
+    expected = [
+        with_data.call(with_data.prepare, drawing).result(60),
+        with_data.call(with_data.trace, drawn).result(60),
+    ]
+    assert with_data.lab["dataset"]["missing"] == ""
+
+    (tmp_path / "some.npz").unlink()
+    session = start(open_source(run.path))
+    assert f"warning: {tmp_path / 'some.npz'}: " in capsys.readouterr().err
+    assert [
+        session.call(session.prepare, drawing).result(60),
+        session.call(session.trace, drawn).result(60),
+    ] == expected
+    described, before = session.lab["dataset"], with_data.lab["dataset"]
+    for key in ("name", "classes", "shape", "dtype", "drawable", "image", "mean", "deviation"):
+        assert described[key] == before[key]
+    assert described["limits"] == [0, run.dataset.train.inputs.max()]
+    assert described["splits"] == {"train": 0, "validation": 0, "test": 0}
+    assert described["blank"] == 64 * [0]
+    missing = f"{re.escape(str(tmp_path / 'some.npz'))}: .*(.|\n)*These are the data of"
+    for function, arguments in (
+        (session.start, ()),
+        (session.step, ()),
+        (session.epoch, ()),
+        (session.reset, ()),
+        (session.configure, (Configure(type="configure", seed=5),)),
+        (session.trace, (Stored(split="test", index=0),)),
+    ):
+        with pytest.raises(MessageError, match=missing):
+            session.call(function, *arguments).result(60)
+    assert re.search(missing, described["missing"])
+    assert not session.trained
 
 
 # What takes long

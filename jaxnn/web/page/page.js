@@ -20,8 +20,10 @@ export async function start(client, { example, theme } = {}) {
     state.describe(await client.lab());
     mount(state, PANELS.filter(({ offered }) => offered?.(state) ?? true), links);
     state.listen();
-    const split = ["test", "validation", "train"].find((name) => state.lab.dataset.splits[name]);
-    await state.select(example ?? { split, index: 0 });
+    const { splits, missing, blank, shape } = state.lab.dataset;
+    const split = ["test", "validation", "train"].find((name) => splits[name]);
+    const first = missing ? { pixels: { data: blank, shape }, target: null, blank: true } : { split, index: 0 };
+    await state.select(example ?? first);
   } catch (error) {
     state.change({ notice: error.message });
     if (!(error instanceof Problem)) throw error;

@@ -14,7 +14,7 @@ import { mountMistakes } from "./mistakes/mistakes.js";
 import { mountNetwork } from "./network/network.js";
 import { mountTrain } from "./train/train.js";
 
-const trains = ({ client }) => client.can.train;
+const trains = ({ client, lab }) => client.can.train && !lab.dataset.missing;
 const draws = ({ client, lab }) => client.can.prepare && lab.dataset.drawable;
 const explains = ({ client }) => client.can.explain === true;
 

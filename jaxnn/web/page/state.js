@@ -14,7 +14,8 @@ export class State {
   reports = []; // of training so far
   failure = null; // {message}: why a command could not be carried out, the last time
   connected = false; // whether commands are heard
-  example = null; // the one that is looked at: {split, index}, or {pixels, target} of a drawing
+  example = null; // the one that is looked at: {split, index}, or {pixels, target} of a drawing;
+  // {…, blank: true} where there is neither: the data are missing
   trace = null; // what the network does with it, once that is known
   choice = EVERYTHING; // which examples Browse shows, in which order
   view = null; // the name of the panel that is looked at

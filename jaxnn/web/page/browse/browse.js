@@ -16,11 +16,11 @@ const REST = 140; // milliseconds without motion, after which all is drawn finel
 const FRAME = 9; // milliseconds in which a fine picture must be drawn to be drawn while in motion
 
 export function mountBrowse(element, state) {
-  const { image, shape, name } = state.lab.dataset;
-  if (!image) {
+  const { image, shape, name, missing } = state.lab.dataset;
+  if (missing || !image) {
     element.append(
       h("p", { class: "browse-none quiet" },
-        `${name} has examples of ${shape.join(" × ")} values. Browse shows images: ` +
+        missing || `${name} has examples of ${shape.join(" × ")} values. Browse shows images: ` +
         "data sets of height × width × 1 or 3 values of a byte each."),
     );
     return;

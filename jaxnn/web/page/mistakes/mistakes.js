@@ -12,7 +12,9 @@ const LISTED = 10;
 const STRIP = 24; // examples shown of a cell
 
 export function mountMistakes(element, state) {
-  new Mistakes(element, state);
+  const { missing } = state.lab.dataset;
+  if (missing) element.append(h("p", { class: "mistakes-none quiet" }, missing));
+  else new Mistakes(element, state);
 }
 
 class Mistakes {
