@@ -32,9 +32,9 @@ def main() -> None:
     parser.add_argument(
         "--examples",
         type=int,
-        default=2000,
         metavar="N",
-        help="training examples to carry (default: 2000); a quarter as many of validation and test",
+        help="training examples to carry (default: 8000, or as many as have 8 MB); of validation "
+        "and test, an eighth as many each",
     )
     parser.add_argument(
         "--allow-changes",
@@ -42,12 +42,13 @@ def main() -> None:
         help="go on although the data have changed, with the run's own names and normalization",
     )
     arguments = parser.parse_args()
-    if arguments.examples < 1:
+    if arguments.examples is not None and arguments.examples < 1:
         parser.error("--examples must be at least 1")
     check_page(arguments.web)
     print(f"Reading {arguments.run} ...")
     run = load_run(arguments.run, allow_changes=arguments.allow_changes)
-    most = dict.fromkeys(SPLITS, max(arguments.examples // 4, 1)) | {"train": arguments.examples}
+    number = arguments.examples or min(8000, 8_000_000 // run.dataset.train.inputs[:1].nbytes)
+    most = dict.fromkeys(SPLITS, -(-number // 8)) | {"train": number}
     print("Compiling the network and a step of its training to WebAssembly ...")
     module = export_module(run.experiment, run.params, run.state, most)
     size = export_page(arguments.web, run.experiment, run.params, module)

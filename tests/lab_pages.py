@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Frame, Locator, Page
 
 from jaxnn.data import data_folder
 from jaxnn.web.messages import unpack
@@ -59,7 +59,7 @@ def predictions(address: str, split: str) -> tuple[int, dict[str, np.ndarray]]:
     return header["step"], arrays
 
 
-def until(page: Page, what: Callable[[], Any], seconds: float = 30) -> Any:
+def until(page: Page | Frame, what: Callable[[], Any], seconds: float = 30) -> Any:
     """Waits for something that is true, and returns it; what the page does goes on meanwhile."""
     ends = time.monotonic() + seconds
     while not (found := what()):

@@ -40,6 +40,7 @@ _FOLDER_POLICY = (
     "style-src 'self' 'unsafe-inline'; img-src 'self' blob:; connect-src 'self'"
 )
 
+_START = '<script type="module" src="main.js"></script>'
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.\.?/[\w./]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
 
@@ -112,7 +113,7 @@ def _one_file(bundle: bytes) -> bytes:
         {
             'href="icon.svg"': f'href="data:image/svg+xml;base64,{icon}"',
             '<link rel="stylesheet" href="style.css">': f"<style>\n{stylesheet()}</style>",
-            '<script type="module" src="main.js"></script>': (
+            _START: (
                 '<script id="bundle" type="application/octet-stream">'
                 f"{base64.b64encode(bundle).decode()}</script>\n"
                 f'<script id="worker" type="text/plain">\n{_script("worker.js")}</script>\n'
@@ -125,7 +126,8 @@ def _one_file(bundle: bytes) -> bytes:
 def _folder(bundle: bytes) -> dict[str, bytes]:
     """Returns the files of a page for a web server, by name."""
     return {
-        "index.html": _index(_FOLDER_POLICY, {}),
+        # A module, unlike a script, is not even loaded from a disk: who tries that is told why.
+        "index.html": _index(_FOLDER_POLICY, {_START: '<script defer src="main.js"></script>'}),
         "style.css": stylesheet().encode(),
         "icon.svg": (PAGE / "icon.svg").read_bytes(),
         "main.js": _script("main.js").encode(),
@@ -181,7 +183,7 @@ def _script(name: str) -> str:
     Each of them has a scope of its own: the body of a function that returns what it exports.
     """
     names: dict[Path, str] = {}
-    parts: list[str] = []
+    parts = ['"use strict";\n']
 
     def taken(path: Path, found: re.Match[str]) -> str:
         other = add((path.parent / found[2]).resolve())

@@ -40,12 +40,12 @@ def check_bundle(deflated: bytes, run: Run) -> None:
     assert {name: split["count"] for name, split in splits.items()} == header["lab"]["dataset"][
         "splits"
     ]
-    assert [split["count"] for split in splits.values()] == [400, 100, 100]
+    assert [split["count"] for split in splits.values()] == [400, 50, 50]
     weight = np.frombuffer(arrays["params.1.weight"].tobytes(), np.float32)
     np.testing.assert_array_equal(weight, np.ravel(run.params[1]["weight"]))
-    inputs = arrays["data.inputs"].reshape(600, 8, 8, 1)
+    inputs = arrays["data.inputs"].reshape(500, 8, 8, 1)
     np.testing.assert_array_equal(inputs[0], run.dataset.train.inputs[0])
-    np.testing.assert_array_equal(inputs[500], run.dataset.test.inputs[0])
+    np.testing.assert_array_equal(inputs[450], run.dataset.test.inputs[0])
     for name in ("plain", "relaxed"):
         assert arrays[name].tobytes().startswith(b"\0asm\1\0\0\0")
     assert arrays["plain"].tobytes() != arrays["relaxed"].tobytes()
@@ -54,8 +54,8 @@ def check_bundle(deflated: bytes, run: Run) -> None:
 def check_outcome(outcome: Outcome, path: Path, size: int) -> None:
     assert (outcome.status, outcome.err) == (0, "")
     assert outcome.out.splitlines()[-1] == (
-        f"Wrote {path}: {size / 1e6:.1f} MB, with 400 of 1,297 train, 100 of 200 validation, "
-        "100 of 300 test examples."
+        f"Wrote {path}: {size / 1e6:.1f} MB, with 400 of 1,297 train, 50 of 200 validation, "
+        "50 of 300 test examples."
     )
 
 

@@ -53,9 +53,9 @@ function carried({ dataset: { splits, of } }) {
   const names = { train: "training", validation: "validation", test: "test" };
   const parts = Object.keys(of)
     .filter((name) => of[name])
-    .map((name) => `${integer(splits[name])} of ${integer(of[name])} ${names[name]} examples`);
+    .map((name) => `${integer(splits[name])} of ${integer(of[name])} ${names[name]}`);
   return (
-    `The page carries ${listed(parts)}. Start trains the network further, with an optimizer that begins anew; ` +
+    `The page carries ${listed(parts)} examples. Start trains the network further, with an optimizer that begins anew; ` +
     "Reset gives it fresh weights. Everything is computed in your browser; nothing is sent anywhere."
   );
 }

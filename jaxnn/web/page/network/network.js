@@ -75,7 +75,7 @@ export function mountNetwork(element, state) {
 
   function setLab() {
     view.setLab();
-    ui.verdict.replaceChildren(h("span", { class: "quiet" }, "compiling the network …"));
+    ui.verdict.replaceChildren(h("span", { class: "quiet" }, "waiting for the network …"));
     card.show();
     stepper.setLab();
     redraw({ values: true, layout: true });
