@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from running import EXPERIMENTS, run_script
 
-from jaxnn.data import data_folder, digits, mnist
+from jaxnn.data import data_folder, decoding, digits, mnist
 
 CONFIGS = EXPERIMENTS.parent / "configs"
 DIGITS = CONFIGS / "digits_mlp.yaml"
@@ -73,7 +74,8 @@ def warnings(run: Path) -> list[str]:
 def train(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[str]:
     """The health sentences of a run, which are shown as well."""
     outcome = run_script(capsys, "train", *arguments)
-    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.status == 0
+    assert not outcome.err or re.fullmatch(r"Decoding [\d,]+ images of .*\n", outcome.err)
     found = warnings(Path(outcome.out.splitlines()[-1].removeprefix("run directory: ")))
     assert all(f"warning: {sentence}" in outcome.out for sentence in found)
     return found
@@ -95,6 +97,7 @@ def photographs(path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(decoding, "cache_folder", lambda: tmp_path / "cache")
 
 
 @pytest.mark.slow
