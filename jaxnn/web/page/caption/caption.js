@@ -8,7 +8,7 @@ export function mountCaption(element, state) {
   const seen = h("p", {});
   element.append(seen, h("p", { class: "quiet small" }, carried(state.lab)));
   const show = () => {
-    const text = [SEEN[state.view]?.(state), learning(state)].filter(Boolean).join(" ");
+    const text = [SEEN[state.view]?.(state), state.status?.running ? learning(state) : null].filter(Boolean).join(" ");
     if (seen.textContent !== text) seen.textContent = text;
   };
   state.on("view trace status lab", show);
@@ -19,7 +19,7 @@ const thing = ({ dataset }) => (dataset.image ? "image" : "example");
 
 /** What is said of each view. */
 const SEEN = {
-  network: ({ lab, trace, example }) => {
+  network: ({ lab, trace, example, status }) => {
     if (!trace) return "";
     const { classes } = lab.dataset;
     const { predicted, target, given } = trace.header;
@@ -28,7 +28,8 @@ const SEEN = {
     return (
       `The network takes ${what} for “${classes[predicted]}”, ${percent(trace.arrays.probabilities.data[predicted])} sure${right}. ` +
       "Numbers go through it from left to right, along lines and into circles: orange is above zero, blue below, and the " +
-      "stronger the colour, the larger the number. Backward shows how the error would change with each of them, which is what it learns from."
+      "stronger the colour, the larger the number." +
+      (status?.running ? "" : " Backward shows how the error would change with each of them, which is what it learns from.")
     );
   },
   browse: ({ lab }) =>
@@ -44,9 +45,8 @@ const SEEN = {
 };
 
 const learning = ({ status, lab }) =>
-  status?.running
-    ? `It is learning: it looks at ${integer(status.batch_size)} ${thing(lab)}s at a time, and changes each of its weights a little so that it would have been less wrong.`
-    : "";
+  `It is learning: it looks at ${integer(status.batch_size)} ${thing(lab)}${status.batch_size > 1 ? "s" : ""} at a time, ` +
+  "and changes each of its weights a little so that it would have been less wrong.";
 
 /** What there is of the data set, what training begins with, and where everything is computed. */
 function carried({ dataset: { splits, of } }) {

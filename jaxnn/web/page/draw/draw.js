@@ -35,7 +35,7 @@ export function mountDraw(element, state) {
     problem,
     h("div", { class: "seen" },
       h("figure", {}, prepared, size),
-      h("div", {}, h("label", { for: "meant" }, "It is meant as"), meant, h("p", { class: "quiet small" }, "Gradients are those of this class."))),
+      h("div", {}, h("label", { for: "meant" }, "It is meant as"), meant, h("p", { class: "quiet small" }, "Gradients are those of this class, or else of what it is taken for."))),
     list,
     h("p", { id: "draw-keys", class: "quiet small" }, "With keys: arrows move, Space sets the pen down or lifts it, E changes pen and eraser, Delete clears."));
 
@@ -222,7 +222,7 @@ export function mountDraw(element, state) {
   function setLab() {
     const { classes, shape } = state.lab.dataset;
     const chosen = meant.value;
-    meant.replaceChildren(h("option", { value: "" }, "whatever it is taken for"), ...classes.map((name, k) => h("option", { value: k }, name)));
+    meant.replaceChildren(h("option", { value: "" }, "not said"), ...classes.map((name, k) => h("option", { value: k }, name)));
     meant.value = chosen;
     size.textContent = `${shape[0]} × ${shape[1]}, as the network gets it`;
     showChances(null);
