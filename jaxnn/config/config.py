@@ -161,7 +161,7 @@ def parse_config(values: Mapping[str, Any], source: str = "config") -> Config:
                 message += f", got {shown(e['input'])}"
             lines.append(f"  {place + ': ' if place else ''}{message}")
         if len(errors) > _SAID:
-            lines.append(f"  and {len(errors) - _SAID} more")
+            lines.append(f"  and {len(errors) - _SAID:,} more")
         raise ConfigError("\n".join(lines)) from error
 
 

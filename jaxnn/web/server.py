@@ -35,8 +35,8 @@ that has changed) and "error"; and bytes, the snapshots: as a trace, of the watc
 
 A page from elsewhere can do nothing: the host must be this machine under the server's port, an
 origin that is sent must be the page's own, and the live connection does not do without one. What
-clients send is limited in size, and so is their number; nothing that they send, or fail to read,
-holds training up.
+clients send is limited in size and in time, and so is their number; nothing that they send, or fail
+to read, holds training up.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -66,6 +66,7 @@ from jaxnn.observe import to_json
 from jaxnn.web import messages
 from jaxnn.web.assets import PAGE, stylesheet
 from jaxnn.web.mailbox import Mailbox
+from jaxnn.web.patience import PatientProtocol
 from jaxnn.web.session import Session
 
 CLIENTS = 32
@@ -110,11 +111,12 @@ def serve(session: Session, listener: socket.socket) -> Iterator[str]:
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(session, port),
-            log_level="warning",
+            log_level="critical",  # what goes wrong in the application is told by itself
             access_log=False,
             lifespan="off",
             proxy_headers=False,
             server_header=False,
+            http=PatientProtocol,
             ws="websockets-sansio",
             ws_max_size=16 * messages.LARGEST_MESSAGE,
             ws_per_message_deflate=False,
@@ -178,6 +180,10 @@ def make_app(session: Session, port: int) -> ASGIApp:
         try:
             await websocket.accept()
             await _converse(session, websocket)
+        except (JaxnnError, WebSocketDisconnect, RuntimeError):
+            pass  # the lab ends, or the client has left before it was let in
+        except Exception:
+            traceback.print_exc()
         finally:
             connected.discard(websocket)
 
@@ -186,7 +192,11 @@ def make_app(session: Session, port: int) -> ASGIApp:
             return _json({"error": error.detail}, error.status_code)
         return _json({"error": str(error)}, 422)
 
+    async def left(request: Request, error: Exception) -> Response:
+        return _json({"error": "the client has left"}, 400)  # nobody reads it
+
     async def crashed(request: Request, error: Exception) -> Response:
+        traceback.print_exception(error)
         return _json({"error": f"the lab failed to answer: {error!r}"}, 500)
 
     answers = [
@@ -205,7 +215,12 @@ def make_app(session: Session, port: int) -> ASGIApp:
             Route("/style.css", style),
             Route("/{path:path}", page),
         ],
-        exception_handlers={HTTPException: failed, JaxnnError: failed, Exception: crashed},
+        exception_handlers={
+            HTTPException: failed,
+            JaxnnError: failed,
+            ClientDisconnect: left,
+            Exception: crashed,
+        },
     )
     return _guarded(app, port)
 

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -29,9 +30,10 @@ from jaxnn import load_run
 from jaxnn.config import build, parse_config
 from jaxnn.data import prepare
 from jaxnn.training import init_train_state
+from jaxnn.web import patience
 from jaxnn.web.assets import PAGE
 from jaxnn.web.messages import LARGEST_BODY, LARGEST_MESSAGE, unpack
-from jaxnn.web.server import CLIENTS, listen, serve
+from jaxnn.web.server import CLIENTS, CONNECTIONS, listen, serve
 from jaxnn.web.session import Session
 from jaxnn.web.storage import Opened
 
@@ -478,6 +480,95 @@ def test_a_client_that_never_reads_holds_nobody_up(lab: Lab) -> None:
             while not hear(page, "report")["validation"]:
                 pass
         assert is_alive(lab)
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"GET /api/lab HTTP/1.1\r\nHost: 127.0.0.1:",
+        b"POST /api/trace HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 99\r\n"
+        b"Content-Type: application/json\r\n\r\n{",
+        b"GET /api/lab HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n" * 10_000,  # and reads none
+    ],
+    ids=["nothing", "half a head", "half a body", "unread answers"],
+)
+def test_connections_that_are_held_are_hung_up(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, beginning: bytes
+) -> None:
+    monkeypatch.setattr(patience, "LOOK", 0.1)
+    content = beginning.replace(b"{port}", str(lab.port).encode())
+    with contextlib.ExitStack() as stack:
+        held = []
+        for _ in range(CONNECTIONS + 5 if len(content) < 1000 else 2):
+            address = ("127.0.0.1", lab.port)
+            held.append(stack.enter_context(socket.create_connection(address, timeout=60)))
+            held[-1].settimeout(5)
+            with contextlib.suppress(OSError):  # the server does not read on
+                held[-1].sendall(content)
+        deadline = time.monotonic() + 60
+        while (status := answers(lab)) != 200:  # busy, for a while
+            assert status in (0, 503)
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for connection in held:
+            connection.settimeout(60)
+            with contextlib.suppress(ConnectionError):
+                while connection.recv(65536):
+                    pass  # what was answered comes first
+
+
+def answers(lab: Lab) -> int:
+    try:
+        return lab.get("/api/lab").status_code
+    except httpx.TransportError:
+        return 0
+
+
+def test_more_connections_than_can_be_are_not_accepted(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "MOST", 20)
+    with contextlib.ExitStack() as stack:
+        for _ in range(30):
+            address = ("127.0.0.1", lab.port)
+            last = stack.enter_context(socket.create_connection(address, timeout=60))
+        with contextlib.suppress(ConnectionError):
+            assert last.recv(1) == b""
+    deadline = time.monotonic() + 60
+    while answers(lab) != 200:
+        assert time.monotonic() < deadline
+
+
+def test_a_client_that_leaves_in_the_middle_leaves_no_traceback(
+    lab: Lab, capfd: pytest.CaptureFixture[str]
+) -> None:
+    host = f"Host: 127.0.0.1:{lab.port}\r\nOrigin: {lab.origin}\r\n"
+    body = "Content-Type: application/json\r\nContent-Length: 30\r\n\r\n"
+    upgrade = (
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    example = '{"split": "test", "index": 300}'
+    for request in (
+        f"POST /api/trace HTTP/1.1\r\n{host}{body}",
+        f"POST /api/trace HTTP/1.1\r\n{host}{body}{example[:10]}",
+        f"POST /api/trace HTTP/1.1\r\n{host}{body}{example}",
+        f"GET /api/data/train/inputs HTTP/1.1\r\n{host}\r\n",
+        f"GET /api/data/train/predictions HTTP/1.1\r\n{host}\r\n",
+        f"GET /api/live HTTP/1.1\r\n{host}{upgrade}",
+        f"GET /api/live HTTP/1.1\r\n{host}{upgrade}\x81\x84\0\0",
+        "GET / HTTP/1.1\r\nHost",
+        "what?",
+    ):
+        for reset in (True, False):
+            with socket.create_connection(("127.0.0.1", lab.port), timeout=60) as connection:
+                connection.sendall(request.encode("latin-1"))
+                if reset:  # else an orderly end
+                    linger = struct.pack("ii", 1, 0)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    assert is_alive(lab)
+    assert capfd.readouterr() == ("", "")
 
 
 # Whatever comes
