@@ -93,7 +93,7 @@ def main() -> None:
                 f"  python experiments/lab.py {path}\n"
                 f"  python experiments/train.py --resume {path}"
             )
-    if session.computing:  # what was given up: the interpreter would not end in peace beside it
+    if session.computing:  # what was given up: the interpreter would wait for its end
         sys.stdout.flush()
         os._exit(0)
 

@@ -28,6 +28,7 @@ class Work:
 
     Python can end no thread, nor XLA a compilation: work that is given up goes on, but nobody waits
     for it any more, and its result is dropped. Work must therefore change nothing that others use.
+    The interpreter's end waits for it, as XLA's threads do not survive that; ``os._exit`` does not.
     """
 
     def __init__(self) -> None:
@@ -72,9 +73,7 @@ class Work:
             self._wait(lambda: self._left < LEFT)
             if self._jobs is None:
                 self._jobs = SimpleQueue()
-                threading.Thread(
-                    target=self._compute, args=(self._jobs,), name="work", daemon=True
-                ).start()
+                threading.Thread(target=self._compute, args=(self._jobs,), name="work").start()
             self._jobs.put((function, arguments, result))
             try:
                 self._wait(result.done)
