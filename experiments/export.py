@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument(
         "--allow-changes",
         action="store_true",
-        help="go on although the data have changed, with the run's own names and normalization",
+        help="go on although the data, or the model's file, are not those of the training",
     )
     arguments = parser.parse_args()
     if arguments.examples is not None and arguments.examples < 1:

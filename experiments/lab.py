@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument(
         "--allow-changes",
         action="store_true",
-        help="go on although a run's data have changed, with its own names and normalization",
+        help="go on although a run's data, or its model's file, are not those of its training",
     )
     arguments = parser.parse_intermixed_args()
     try:

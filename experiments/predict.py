@@ -39,10 +39,15 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--show", metavar="FILE.png", help="draw the inputs of the network")
+    parser.add_argument(
+        "--allow-changes",
+        action="store_true",
+        help="go on although the model's file is not the one that training has written",
+    )
     arguments = parser.parse_args()
     if arguments.top < 1:
         parser.error("--top must be at least 1")
-    run = load_run(arguments.run)
+    run = load_run(arguments.run, allow_changes=arguments.allow_changes)
     inputs = np.stack([prepared(path, run) for path in arguments.images])
     probabilities = run.predict(inputs)
     order = np.argsort(-probabilities, kind="stable")[:, : arguments.top]

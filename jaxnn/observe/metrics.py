@@ -12,6 +12,9 @@ from jaxnn.errors import RunError, writing
 from jaxnn.files import write_whole
 from jaxnn.training import LayerStatistics, Report
 
+LARGEST = 1e300
+"""Larger numbers are not of a report: nothing could be reckoned with them."""
+
 
 @contextmanager
 def metrics(path: Path) -> Iterator[Callable[[Report], None]]:
@@ -74,13 +77,30 @@ def read_metrics(path: Path) -> tuple[list[dict[str, Any]], str]:
             break
         try:
             report = json.loads(line)
-            _ = report["step"], report["epoch"], report["loss"], report["accuracy"]
-            for layer in report.get("statistics", {}).values():
-                _ = layer["activation_mean"], layer["activation_deviation"], layer["d_output_norm"]
-        except (AttributeError, ValueError, TypeError, KeyError):
+            if not _is_report(report):
+                raise ValueError
+        except (AttributeError, ValueError, TypeError, KeyError, RecursionError):
             return reports, f"{path}: line {number} is no report"
         reports.append(report)
     return reports, ""
+
+
+def _is_report(report: Any) -> bool:
+    """Returns whether a line has what others rely on; errors tell of what is missing, too."""
+    values = [report[key] for key in ("loss", "accuracy")]
+    values += [v for key, v in report.items() if key not in ("statistics", "warnings")]
+    for layer in report.get("statistics", {}).values():
+        values += [layer["activation_mean"], layer["activation_deviation"], layer["d_output_norm"]]
+        values += layer.values()
+    texts = report.get("warnings", [])
+    return (
+        type(report["step"]) is int
+        and 0 <= report["step"] < 2**31
+        and report["epoch"] is not None
+        and isinstance(texts, list)
+        and all(isinstance(text, str) for text in texts)
+        and all(v is None or (type(v) in (int, float) and abs(v) <= LARGEST) for v in values)
+    )
 
 
 def cut(path: Path, step: int) -> None:

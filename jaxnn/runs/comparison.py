@@ -14,7 +14,7 @@ from jaxnn.data.info import DatasetInfo, changes
 from jaxnn.errors import JaxnnError, RunError
 from jaxnn.observe import read_metrics
 from jaxnn.runs.data import read_data
-from jaxnn.runs.directory import CONFIG, METRICS, SUMMARY
+from jaxnn.runs.directory import CONFIG, METRICS, read_summary
 
 
 class Record(NamedTuple):
@@ -73,15 +73,13 @@ def read_record(path: str | Path) -> Record:
         damaged = damaged and f"damaged: {damaged}"
     if config is not None:
         try:
-            summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
-            if not isinstance(summary, dict):
-                raise ValueError("expected keys and values")
+            summary = read_summary(path)
             problem = damaged
         except FileNotFoundError:
             epoch = metrics[-1]["epoch"] if metrics else 0
             problem = damaged or f"unfinished: epoch {epoch:.3g} of {config.training.epochs}"
-        except (OSError, ValueError) as error:
-            summary, problem = None, f"damaged: {path / SUMMARY}: {error}"
+        except RunError as error:
+            summary, problem = None, f"damaged: {error}"
     try:
         kept = read_data(path)
     except RunError as error:

@@ -54,7 +54,7 @@ def read_data(path: Path) -> Kept | None:
         return Kept(from_plain(values), values["source"])
     except FileNotFoundError:
         return None
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise RunError(f"{path / DATA}: damaged: {type(error).__name__}: {error}") from error
 
 

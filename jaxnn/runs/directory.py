@@ -2,12 +2,14 @@
 
 ``runs/<config>-<timestamp>/`` holds ``config.yaml`` (complete: training it again gives the same
 numbers), ``data.json`` (what is to be known of the data without having them), ``metrics.jsonl`` (a
-report a line), ``checkpoints/``, ``model.safetensors`` and ``summary.json``; while it is being
-written, ``.lock`` and ``.owner`` say by whom.
+report a line), ``checkpoints/``, ``model.safetensors`` with its digest, and ``summary.json``; while
+it is being written, ``.lock`` and ``.owner`` say by whom.
 """
 
 import datetime
 import errno
+import json
+import math
 import os
 import re
 import socket
@@ -16,11 +18,12 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from jaxnn.config import Config, load_config
-from jaxnn.errors import RunError, writing
+from jaxnn.errors import RunError, shown, writing
 from jaxnn.files import write_text
 
 CONFIG, DATA, METRICS, CHECKPOINTS, MODEL, SUMMARY = (
@@ -72,6 +75,44 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
             "wrote one is started again as it was the first time"
         )
     return load_config(path / CONFIG, overrides)
+
+
+_NUMBERS = re.compile(
+    "steps|parameters|epochs?|loss|accuracy|examples_per_second|.*_(loss|accuracy|seconds)"
+)
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """Reads a run's ``summary.json``; what is there is of the types that it was written with.
+
+    Raises:
+        RunError: if it is damaged.
+        FileNotFoundError: if there is none.
+    """
+    file = path / SUMMARY
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RunError(f"{file}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{file}: not JSON: {error}") from error
+    best = values.get("best") if isinstance(values, dict) else None
+    if not isinstance(values, dict) or not isinstance(best, dict | None):
+        raise RunError(f"{file}: expected keys and values")
+    for key, value in (*(best or {}).items(), *values.items()):
+        if _NUMBERS.fullmatch(key) and value is not None and not is_number(value):
+            raise RunError(f"{file}: {key}: expected a number, found {shown(value)}")
+    warnings = values.get("warnings") or []
+    if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
+        raise RunError(f"{file}: warnings: expected sentences, found {shown(warnings)}")
+    return values
+
+
+def is_number(value: Any) -> bool:
+    """Returns whether a value from JSON is a number that can be reckoned with."""
+    return type(value) in (int, float) and abs(value) <= 1e300 and not math.isnan(value)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """A trained network, read back from its run directory."""
 
-import json
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +15,17 @@ from jax.typing import ArrayLike
 from jaxnn.arrays import Tree, named_leaves
 from jaxnn.config import Config, Experiment, build
 from jaxnn.data import Dataset
-from jaxnn.errors import DataError, RunError, writing
-from jaxnn.files import write_whole
+from jaxnn.errors import DataError, RunError, warn, writing
+from jaxnn.files import write_text, write_whole
 from jaxnn.layers.layer import Layer
 from jaxnn.prediction import Predict, make_predict
 from jaxnn.runs.data import Kept, load_data, read_data, say_old, to_keep
-from jaxnn.runs.directory import CONFIG, MODEL, SUMMARY, read_config
+from jaxnn.runs.directory import CONFIG, MODEL, SUMMARY, read_config, read_summary
 from jaxnn.training import Evaluation, make_evaluate
 from jaxnn.training.checkpoint import check_arrays, fill
+
+_NAMED = 3
+"""Arrays that are named at most."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def load_run(path: str | Path, *, allow_changes: bool = False) -> Run:
     Args:
         path: the run directory.
         allow_changes: whether its data, once they are asked for, may be others than it was trained
-            on; see ``load_data``.
+            on (see ``load_data``), and its model another than it has written (see ``load_model``).
 
     Raises:
         RunError: if it is not one, or training has not ended, or its model does not fit its config.
@@ -152,12 +155,8 @@ def load_run(path: str | Path, *, allow_changes: bool = False) -> Run:
         kept = to_keep(known)
     else:
         known = build(config, kept.info.dataset)
-    params, state = load_model(path / MODEL, known)
-    try:
-        summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path / SUMMARY}: not JSON: {error}") from error
-    return Run(path, known, params, state, summary, kept, allow_changes)
+    params, state = load_model(path / MODEL, known, allow_changes=allow_changes)
+    return Run(path, known, params, state, read_summary(path), kept, allow_changes)
 
 
 def evaluate(experiment: Experiment, params: Tree, state: Tree, split: str) -> Evaluation:
@@ -177,31 +176,70 @@ def evaluate(experiment: Experiment, params: Tree, state: Tree, split: str) -> E
 
 
 def save_model(path: Path, params: Tree, state: Tree) -> None:
-    """Writes parameters and state as safetensors.
+    """Writes parameters and state as safetensors, and beside it, ``.sha256``, its digest.
 
     Each array is named by its path in the tree: ``1.weight`` is the weight of the network's layer
     1, counted from 0; the names of state begin with ``state.``. Layouts are those of the layers:
     dense weights (in, out), images HWIO.
     """
     arrays = jax.device_get({**named_leaves(params), **named_leaves(state, "state.")})
-    with writing(path), write_whole(path) as file:
-        file.write(safetensors.numpy.save(arrays, metadata={"format": "jaxnn"}))
+    content = safetensors.numpy.save(arrays, metadata={"format": "jaxnn"})
+    with writing(path):
+        _digest(path).unlink(missing_ok=True)  # of what was there: killed here, there is none
+        with write_whole(path) as file:
+            file.write(content)
+    write_text(_digest(path), f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
 
 
-def load_model(path: Path, experiment: Experiment) -> tuple[Tree, Tree]:
+def load_model(
+    path: Path, experiment: Experiment, *, allow_changes: bool = False
+) -> tuple[Tree, Tree]:
     """Reads ``(params, state)`` of an experiment's network, written by ``save_model``.
 
+    Numbers that are not finite are said on stderr.
+
+    Args:
+        path: the file. If its digest lies beside it, it is verified.
+        experiment: whose network's it is.
+        allow_changes: whether the file may be another than that of the digest.
+
     Raises:
-        RunError: if the file is damaged, or its arrays are not those of the network.
+        RunError: if the file is damaged or was replaced, or its arrays are not those of the
+            network.
     """
     _, dataset, network, _, _ = experiment
     params, state = jax.eval_shape(
         lambda key: network.init(key, dataset.in_shape)[:2], jax.random.key(0)
     )
     try:
-        arrays = safetensors.numpy.load_file(path)
+        content = path.read_bytes()
+        arrays = safetensors.numpy.load(content)
     except (OSError, safetensors.SafetensorError) as error:
         raise RunError(f"{path}: cannot read the model: {error}") from error
     expected = {**named_leaves(params), **named_leaves(state, "state.")}
     check_arrays(arrays, expected, str(path))
+    if not allow_changes and not _is_of_digest(content, _digest(path)):
+        raise RunError(
+            f"{path}: these are not the bytes that training has written, whose SHA-256 is in "
+            f"{_digest(path).name}: the file was damaged or replaced. Get an intact copy; to go on "
+            "with this one all the same, add --allow-changes"
+        )
+    wrong = {name: int(np.sum(~np.isfinite(a.astype(float)))) for name, a in sorted(arrays.items())}
+    if found := [f"{n} of {arrays[name].size} in {name}" for name, n in wrong.items() if n]:
+        more = f" and {len(found) - _NAMED} more arrays" if len(found) > _NAMED else ""
+        warn(f"{path}: numbers that are not finite: {', '.join(found[:_NAMED])}{more}")
     return fill(params, arrays), fill(state, arrays, "state.")
+
+
+def _digest(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _is_of_digest(content: bytes, digest: Path) -> bool:
+    """Returns whether a file's content is that of a digest, if there is one."""
+    try:
+        return digest.read_bytes()[:64] == hashlib.sha256(content).hexdigest().encode()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise RunError(f"{digest}: cannot be read: {error.strerror}") from error

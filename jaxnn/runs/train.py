@@ -30,6 +30,7 @@ from jaxnn.runs.directory import (
     SUMMARY,
     check_free,
     git_commit,
+    is_number,
     new_directory,
     owned,
     read_config,
@@ -214,10 +215,30 @@ def _taken_up(
     if not _has_begun(path):
         tell(f"{path}: there is no checkpoint yet; training begins with step 0")
         return _begun(path, experiment)
-    checkpoint = load_checkpoint(folder, lambda: initial_state(experiment))
+    checkpoint = load_checkpoint(folder, lambda: initial_state(experiment), check=_check_info)
     for problem in checkpoint.problems:
         tell(f"{problem}; using that of step {int(checkpoint.train_state.step)}")
     return checkpoint.train_state, checkpoint.info
+
+
+def _check_info(info: Any) -> None:
+    """Raises an error unless a checkpoint has all that training goes on with."""
+    best = info["best"]
+    numbers = [info["train_seconds"], info["compile_seconds"]]
+    numbers += [best[key] for key in ("step", "epoch", "accuracy", "loss")] if best else []
+    if not all(map(is_number, numbers)) or not isinstance(info["stopped_early"], bool):
+        raise ValueError("what it says of the training is nonsense")
+    if not all(isinstance(text, str) for text in info["warnings"]):
+        raise ValueError("its warnings are no sentences")
+
+
+def _watch(path: Path, experiment: Experiment) -> Callable[[Report], tuple[str, ...]]:
+    """Returns what watches a run's health, which knows the reports before, if these are whole."""
+    classes = len(experiment.dataset.classes)
+    try:
+        return health(read_metrics(path / METRICS)[0], classes=classes)
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return health(classes=classes)
 
 
 def _has_begun(path: Path) -> bool:
@@ -254,7 +275,7 @@ def _carry_out(
     train_seconds, compile_seconds = info["train_seconds"], info["compile_seconds"]
     saved_step, saved_at = int(start.step), time.monotonic()
     step = saved_step
-    watch = health(read_metrics(path / METRICS)[0], classes=len(experiment.dataset.classes))
+    watch = _watch(path, experiment)
     try:
         with ExitStack() as stack:
             consumers = [stack.enter_context(metrics(path / METRICS)), *consumers]

@@ -14,12 +14,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import safetensors
 import safetensors.numpy
 
 from jaxnn.arrays import Tree, named_leaves
 from jaxnn.errors import RunError
 from jaxnn.files import write_whole
 from jaxnn.training.step import TrainState
+
+_UNUSABLE = (
+    *(OSError, ValueError, KeyError, TypeError, RecursionError),
+    safetensors.SafetensorError,
+)
+"""What is raised by a checkpoint that is damaged, or signed but not whole."""
 
 
 class Checkpoint(NamedTuple):
@@ -69,7 +76,10 @@ def save_checkpoint(folder: Path, train_state: TrainState, info: dict[str, Any])
 
 
 def load_checkpoint(
-    folder: Path, make: Callable[[], TrainState], step: int | None = None
+    folder: Path,
+    make: Callable[[], TrainState],
+    step: int | None = None,
+    check: Callable[[Any], None] = lambda info: None,
 ) -> Checkpoint:
     """Reads the newest checkpoint of a folder that is not damaged, or that of a step.
 
@@ -77,6 +87,7 @@ def load_checkpoint(
         folder: where checkpoints lie.
         make: makes the state of step 0; only its shapes are computed.
         step: which one to read; by default the newest.
+        check: raises ValueError, KeyError or TypeError if what was saved with it is of no use.
 
     Raises:
         RunError: if there is no checkpoint, none that is whole, or one of another network.
@@ -89,16 +100,20 @@ def load_checkpoint(
             content = path.with_suffix(".safetensors").read_bytes()
             if hashlib.sha256(content).hexdigest() != record["sha256"]:
                 raise ValueError("the checksum of its arrays is wrong")
-        except (OSError, ValueError) as error:
-            problems.append(f"{path.with_suffix('')} is damaged ({error})")
+            arrays = safetensors.numpy.load(content)
+            impl, info = record["key_impl"], record["info"]
+            jax.eval_shape(lambda impl=impl: jax.random.key(0, impl=impl))
+            check(info)
+        except _UNUSABLE as error:
+            why = f"it has no {error}" if isinstance(error, KeyError) else error
+            problems.append(f"{path.with_suffix('')} is damaged ({why})")
             continue
         like = jax.eval_shape(make)
         like = like._replace(key=jax.eval_shape(jax.random.key_data, like.key))
-        arrays = safetensors.numpy.load(content)
         check_arrays(arrays, named_leaves(like), str(path.with_suffix(".safetensors")))
         state: TrainState = fill(like, arrays)
-        key = jax.random.wrap_key_data(state.key, impl=record["key_impl"])
-        return Checkpoint(state._replace(key=key), record["info"], tuple(problems))
+        key = jax.random.wrap_key_data(state.key, impl=impl)
+        return Checkpoint(state._replace(key=key), info, tuple(problems))
     found = "; ".join(problems) or "there is none"
     raise RunError(f"{folder}: no checkpoint to resume from: {found}")
 
@@ -153,6 +168,8 @@ def _verified(text: str) -> dict[str, Any]:
     if not isinstance(signed, dict) or "record" not in signed:
         raise ValueError("its JSON file is not of a checkpoint")
     record: dict[str, Any] = signed["record"]
+    if not isinstance(record, dict):
+        raise ValueError("its JSON file is not of a checkpoint")
     if json.loads(_signed(record)) != signed:
         raise ValueError("the checksum of its JSON file is wrong")
     return record

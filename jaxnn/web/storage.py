@@ -1,6 +1,5 @@
 """What a session starts from, a config or a run directory, and the run directory that it leaves."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from jaxnn.arrays import Tree
 from jaxnn.config import Config, Experiment, build, load_config
-from jaxnn.errors import DataError, RunError, writing
+from jaxnn.errors import DataError, RunError, warn, writing
 from jaxnn.files import write_text
 from jaxnn.observe import read_metrics, to_json
 from jaxnn.runs import (
@@ -20,7 +19,6 @@ from jaxnn.runs import (
     CONFIG,
     METRICS,
     MODEL,
-    SUMMARY,
     finish,
     initial_state,
     load_model,
@@ -28,6 +26,7 @@ from jaxnn.runs import (
     read_config,
 )
 from jaxnn.runs.data import Kept, load_data, read_data, say_old, to_keep, write_data
+from jaxnn.runs.directory import read_summary
 from jaxnn.training import TrainState, load_checkpoint, save_checkpoint, steps_per_epoch
 
 
@@ -63,7 +62,7 @@ def open_source(
     Args:
         path: the config's file, or the run directory.
         overrides: changes to the config.
-        allow_changes: whether a run's data may have changed; see ``jaxnn.runs.data.load_data``.
+        allow_changes: whether a run's data or model may have changed; see ``load_run``.
 
     Raises:
         ConfigError, DataError: as from ``load_config`` and ``build``.
@@ -86,10 +85,10 @@ def open_source(
             raise
         found = None
     if (path / MODEL).is_file():
-        params, state = load_model(path / MODEL, experiment)
+        params, state = load_model(path / MODEL, experiment, allow_changes=allow_changes)
         if found is None or not _equal((found.params, found.state), (params, state)):
             fresh = initial_state(experiment)
-            step = jnp.asarray(_summary(path).get("steps", 0), jnp.int32)
+            step = jnp.asarray(_steps(path), jnp.int32)
             found = fresh._replace(step=step, params=params, state=state)
     assert found is not None
     reports, _ = read_metrics(path / METRICS)  # as far as they can be read
@@ -161,8 +160,13 @@ def _equal(a: Tree, b: Tree) -> bool:
     return all(np.array_equal(x, y) for x, y in pairs)
 
 
-def _summary(path: Path) -> dict[str, Any]:
+def _steps(path: Path) -> int:
+    """Returns how many steps a run has taken, by its summary; 0 if that does not say it."""
     try:
-        return json.loads((path / SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+        steps = read_summary(path).get("steps")
+    except FileNotFoundError:
+        return 0
+    except RunError as error:
+        warn(f"{error}; steps are counted from 0")
+        return 0
+    return steps if isinstance(steps, int) and 0 <= steps < 2**31 else 0

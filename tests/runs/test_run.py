@@ -19,7 +19,9 @@ from jaxnn.errors import ConfigError, DataError, RunError
 from jaxnn.runs import Run, evaluate, load_run, save_model, train
 from jaxnn.training import Report
 
-FILES = {"config.yaml", "data.json", "metrics.jsonl", "model.safetensors", "summary.json"}
+FILES = {"config.yaml", "data.json", "metrics.jsonl", "summary.json"} | {
+    f"model.safetensors{suffix}" for suffix in ("", ".sha256")
+}
 SUMMARY = {
     "config",
     "seed",
@@ -165,6 +167,18 @@ def test_an_unfinished_run_is_told_from_a_finished_one(copied: Path, tmp_path: P
     [
         ("summary.json", b"{", r"summary\.json: not JSON"),
         ("summary.json", b"\xff\xfe", r"summary\.json: not JSON"),
+        ("summary.json", b"[" * 100_000, r"summary\.json: not JSON"),
+        ("summary.json", b"[]", r"summary\.json: expected keys and values"),
+        ("summary.json", b"null", r"summary\.json: expected keys and values"),
+        ("summary.json", b'{"best": 3}', r"summary\.json: expected keys and values"),
+        ("summary.json", b'{"steps": "many"}', r"summary\.json: steps: expected a number"),
+        ("summary.json", b'{"test_loss": 1e999}', r"summary\.json: test_loss: .*found inf"),
+        ("summary.json", b'{"epochs": 1%s}' % (b"0" * 400), r"summary\.json: epochs: expected"),
+        ("summary.json", b'{"best": {"epoch": []}}', r"summary\.json: epoch: expected a number"),
+        ("summary.json", b'{"warnings": [1]}', r"summary\.json: warnings: expected sentences"),
+        ("data.json", b"[" * 100_000, r"data\.json: damaged"),
+        ("model.safetensors.sha256", b"", "not the bytes that training has written"),
+        ("model.safetensors.sha256", b"\xff" * 64, "not the bytes that training has written"),
         ("model.safetensors", b"", r"model\.safetensors: cannot read the model"),
         ("model.safetensors", b"not a model at all", r"model\.safetensors: cannot read the model"),
     ],
@@ -180,6 +194,48 @@ def test_a_truncated_model_is_an_error(copied: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(RunError, match=r"model\.safetensors: cannot read the model"):
         load_run(copied)
+
+
+def test_no_bit_of_a_model_can_change_unnoticed(copied: Path) -> None:
+    path = copied / "model.safetensors"
+    content = path.read_bytes()
+    for position in [*range(0, len(content), 37), len(content) - 1]:
+        changed = bytearray(content)
+        changed[position] ^= 1 << position % 8
+        path.write_bytes(changed)
+        with pytest.raises(RunError, match=r"model\.safetensors"):
+            load_run(copied)
+
+
+def test_a_model_that_was_replaced_on_purpose_is_accepted(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copied / "model.safetensors"
+    arrays = safetensors.numpy.load_file(path)
+    arrays["2.bias"][3] = np.nan
+    arrays["2.weight"][:2] = np.inf
+    safetensors.numpy.save_file(arrays, path)
+    with pytest.raises(RunError, match=r"damaged or replaced\..*add --allow-changes"):
+        load_run(copied)
+    assert np.isnan(load_run(copied, allow_changes=True).params[2]["bias"][3])
+    said = "numbers that are not finite: 1 of 10 in 2.bias, 20 of 640 in 2.weight"
+    assert said in capsys.readouterr().err
+    (copied / "model.safetensors.sha256").unlink()  # as of older runs
+    load_run(copied)
+    assert said in capsys.readouterr().err
+
+
+def test_a_run_that_is_killed_between_model_and_digest_has_none(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = load_run(copied)
+    with monkeypatch.context() as patch:
+        patch.setattr("jaxnn.runs.run.write_text", None)
+        with pytest.raises(TypeError):
+            save_model(copied / "model.safetensors", run.params, run.state)
+    load_run(copied)
+    save_model(copied / "model.safetensors", run.params, run.state)
+    assert (copied / "model.safetensors.sha256").exists()
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from jaxnn.config import load_config, parse_config
+from jaxnn.config import build, load_config, parse_config
 from jaxnn.data import digits
 from jaxnn.errors import ConfigError, RunError
-from jaxnn.runs import StoppedError, load_run, resume, train
-from jaxnn.training import Report
+from jaxnn.runs import StoppedError, initial_state, load_run, resume, train
+from jaxnn.runs.train import _check_info
+from jaxnn.training import Report, checkpoint, load_checkpoint
 
 TRAIN = Path(__file__).parents[2] / "experiments" / "train.py"
 VALUES: dict[str, Any] = {
@@ -208,6 +209,34 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(
     assert "step-00000107 is damaged" in sentence
     assert "using that of step 100" in sentence
     assert_same_end(run, whole)
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {},
+        {"best": {"step": 1}},
+        {"train_seconds": "long"},
+        {"train_seconds": 10**400},
+        {"warnings": [1]},
+        {"warnings": None},
+        {"stopped_early": None},
+    ],
+)
+def test_a_checkpoint_that_says_nonsense_is_passed_over(
+    tmp_path: Path, stopped: Path, info: dict[str, Any]
+) -> None:
+    folder = copy(stopped, tmp_path) / "checkpoints"
+    path = folder / "step-00000107.json"
+    record = json.loads(path.read_text())["record"]
+    record["info"] = {**record["info"], **info} if info else {}
+    path.write_text(checkpoint._signed(record))
+    found = load_checkpoint(
+        folder, lambda: initial_state(build(parse_config(VALUES))), check=_check_info
+    )
+    assert int(found.train_state.step) == 100
+    (problem,) = found.problems
+    assert "step-00000107 is damaged" in problem
 
 
 def test_other_values_are_refused_by_name_and_nothing_is_touched(

@@ -1,5 +1,6 @@
 """Checkpoints: everything comes back to the bit, and damage is found out."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from jaxnn.optimizers import adam
 from jaxnn.schedules import cosine
 from jaxnn.training import (
     TrainState,
+    checkpoint,
     init_train_state,
     load_checkpoint,
     prune_checkpoints,
@@ -91,6 +93,59 @@ def test_no_bit_of_the_json_file_can_change_unnoticed(tmp_path: Path) -> None:
         path.write_bytes(changed)
         with pytest.raises(RunError, match="damaged"):
             load_checkpoint(tmp_path, state)
+
+
+RECORD = {"format": 1, "step": 20, "key_impl": "threefry2x32", "sha256": "", "info": {"at": 20}}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        [],
+        None,
+        {},
+        *({k: v for k, v in RECORD.items() if k != key} for key in ("sha256", "key_impl", "info")),
+        RECORD | {"key_impl": "dice"},
+        RECORD | {"key_impl": 3},
+        RECORD | {"info": {"at": "nowhere"}},
+        RECORD | {"info": []},
+        RECORD | {"sha256": None},
+    ],
+)
+def test_one_that_is_signed_but_not_whole_is_passed_over(tmp_path: Path, record: Any) -> None:
+    save_checkpoint(tmp_path, state(1, 10), {"at": 10})
+    path = save_checkpoint(tmp_path, state(2, 20), {"at": 20})
+    digest = hashlib.sha256(path.with_suffix(".safetensors").read_bytes()).hexdigest()
+    if isinstance(record, dict) and record.get("sha256") == "":
+        record = record | {"sha256": digest}
+    path.write_text(checkpoint._signed(record))
+
+    def check(info: Any) -> None:
+        if not isinstance(info["at"], int):
+            raise ValueError("at: no number")
+
+    found = load_checkpoint(tmp_path, state, check=check)
+    assert found.info == {"at": 10}
+    (problem,) = found.problems
+    assert "step-00000020 is damaged" in problem
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"[1]", b"\xff\xff\xff\xff\0\0\0\0{}"])
+def test_arrays_that_are_none_are_passed_over_though_signed(tmp_path: Path, content: bytes) -> None:
+    save_checkpoint(tmp_path, state(1, 10), {"at": 10})
+    path = save_checkpoint(tmp_path, state(2, 20), {"at": 20})
+    path.with_suffix(".safetensors").write_bytes(content)
+    path.write_text(checkpoint._signed(RECORD | {"sha256": hashlib.sha256(content).hexdigest()}))
+    assert load_checkpoint(tmp_path, state).info == {"at": 10}
+
+
+def test_one_that_is_nested_too_deeply_is_passed_over(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, state(1, 10), {"at": 10})
+    path = save_checkpoint(tmp_path, state(2, 20), {"at": 20})
+    for opening, closing in (("[", "]"), ('{"record":', "}")):
+        path.write_text('{"checksum": "", "record": ' + opening * 10_000 + "1" + closing * 10_000)
+        found = load_checkpoint(tmp_path, state)
+        assert found.info == {"at": 10}
 
 
 def test_without_a_whole_checkpoint_the_message_says_why(tmp_path: Path) -> None:

@@ -86,7 +86,9 @@ class Lab(NamedTuple):
 
     def live(self) -> ClientConnection:
         address = self.address.replace("http", "ws") + "/api/live"
-        return connect(address, origin=self.address, max_size=None, ping_interval=None)
+        # However many messages wait: who does not read on answers no ping either.
+        usual: dict[str, Any] = {"max_size": None, "max_queue": None, "ping_interval": None}
+        return connect(address, origin=self.address, **usual)
 
     def post(self, path: str, content: bytes) -> httpx.Response:
         kind = {"Content-Type": "application/json"}
