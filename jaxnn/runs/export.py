@@ -4,8 +4,9 @@ The module's entries are functions of the library, traced and compiled: whatever
 an optimizer computes, it computes there. Who calls them moves bytes and nothing else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -102,8 +103,8 @@ def export_module(
     carried = carry(experiment, most)
     start = memory(experiment, params, state, carried)
     programs = {}
-    sizes = batch_sizes(experiment, carried)
-    for name, (function, example) in entries(experiment, start, sizes).items():
+    paces = batch_sizes(experiment, carried)
+    for name, (function, example) in entries(experiment, start, paces).items():
         program = make_program(function, example)
         names = tuple(n.removeprefix("given.") for n in program.input_names)
         programs[name] = replace(program, input_names=names)
@@ -125,7 +126,7 @@ def export_module(
         },
         "splits": carried.splits,
         "batch_size": training.batch_size,
-        "batch_sizes": sizes,
+        "batch_sizes": list(paces),
         "predict_size": PREDICTED,
         "epochs": training.epochs,
         "seed": experiment.config.seed,
@@ -167,10 +168,16 @@ def carry(experiment: Experiment, most: Mapping[str, int]) -> Carried:
     return Carried(inputs, targets, splits)
 
 
-def batch_sizes(experiment: Experiment, carried: Carried) -> list[int]:
-    """Returns the sizes of batches to train with: 1, the config's, and a larger one."""
+def batch_sizes(experiment: Experiment, carried: Carried) -> dict[int, float]:
+    """Returns the sizes of batches to train with: 1, the config's, and a larger one.
+
+    And with each the pace of schedules: how many of the run's steps a step stands for, so that an
+    epoch of the examples that are carried takes them as far as one of the run did.
+    """
     own = experiment.config.training.batch_size
-    return sorted({1, own, min(LARGER * own, carried.splits["train"]["count"])})
+    count, of = (carried.splits["train"][k] for k in ("count", "of"))
+    sizes = sorted({1, own, min(LARGER * own, count)})
+    return {size: (of // own) / (count // size) for size in sizes}
 
 
 def memory(experiment: Experiment, params: Tree, state: Tree, carried: Carried) -> dict[str, Any]:
@@ -188,7 +195,7 @@ def memory(experiment: Experiment, params: Tree, state: Tree, carried: Carried) 
 
 
 def entries(
-    experiment: Experiment, memory: dict[str, Any], batch_sizes: Sequence[int]
+    experiment: Experiment, memory: dict[str, Any], paces: Mapping[int, float]
 ) -> dict[str, Entry]:
     """The functions that a module has, by name.
 
@@ -197,8 +204,8 @@ def entries(
 
     - ``reset``: ``seed``, uint32. A new training from there.
     - ``step_32``, and so on for each batch size: ``rows`` (32,) int32, a batch of the data;
-      ``learning_rate``, float32, NaN for the run's own. One step of training; ``loss``, ``correct``
-      and ``learning_rate``.
+      ``learning_rate``, float32, NaN for the run's own, which follows its schedule epoch by epoch.
+      One step of training; ``loss``, ``correct`` and ``learning_rate``.
     - ``predict``: ``rows``. What these are taken for: ``predicted``, ``confidence``, ``loss``.
     - ``evaluate``: ``rows`` and ``weights``. Sums over them: ``loss`` and ``correct``.
     - ``trace``: ``input`` (1, *in_shape) and ``target`` (1,) int32; see ``jaxnn.prediction.look``.
@@ -212,7 +219,7 @@ def entries(
     def reset(given: dict[str, Any]) -> dict[str, Any]:
         return _initial(experiment, given["seed"])
 
-    def step(given: dict[str, Any]) -> dict[str, Any]:
+    def step(pace: float, given: dict[str, Any]) -> dict[str, Any]:
         examples = Examples(*(given["data"][k][given["rows"]] for k in ("inputs", "targets")))
         before = TrainState(
             given["step"],
@@ -221,7 +228,7 @@ def entries(
             given["optimizer"],
             jax.random.wrap_key_data(given["key"]),
         )
-        after, totals = _step_at(experiment, given["learning_rate"])(before, examples)
+        after, totals = _step_at(experiment, given["learning_rate"], pace)(before, examples)
         rate = hyperparameters(after.optimizer_state).get("learning_rate", jnp.nan)
         return {**_arrays(after), **totals._asdict(), "learning_rate": jnp.asarray(rate)}
 
@@ -246,8 +253,10 @@ def entries(
     return {
         "reset": Entry(reset, {"seed": np.uint32(0)}),
         **{
-            f"step_{size}": Entry(step, {**trained, "rows": np.zeros(size, np.int32)})
-            for size in batch_sizes
+            f"step_{size}": Entry(
+                partial(step, pace), {**trained, "rows": np.zeros(size, np.int32)}
+            )
+            for size, pace in paces.items()
         },
         "predict": Entry(predict, {**thinking, "data": data, "rows": rows}),
         "evaluate": Entry(
@@ -270,8 +279,8 @@ def _arrays(train_state: TrainState) -> dict[str, Any]:
     return {"params": params, "state": state, "optimizer": optimizer, "key": key, "step": step}
 
 
-def _step_at(experiment: Experiment, learning_rate: Array) -> Any:
-    """A training step with this learning rate, or the run's own where it is NaN."""
+def _step_at(experiment: Experiment, learning_rate: Array, pace: float) -> Any:
+    """A training step with this learning rate, or the run's own, at a pace, where it is NaN."""
     own = jnp.isnan(learning_rate)
 
     def replaced(argument: Any) -> Any:
@@ -281,7 +290,9 @@ def _step_at(experiment: Experiment, learning_rate: Array) -> Any:
             return argument
         if argument.family is SCHEDULES:
             schedule = argument.build("optimizer")
-            return lambda step: jnp.where(own, schedule(step), learning_rate)
+            if pace == 1:
+                return lambda step: jnp.where(own, schedule(step), learning_rate)
+            return lambda step: jnp.where(own, schedule(step * pace), learning_rate)
         inner = {name: replaced(value) for name, value in argument.arguments.items()}
         return argument._replace(arguments=inner)
 
