@@ -24,6 +24,7 @@ from threading import Thread
 import jax
 
 from jaxnn import cli
+from jaxnn.config import cost
 from jaxnn.errors import JaxnnError, RunError
 from jaxnn.files import user_path
 from jaxnn.runs import check_free, stop_requests
@@ -67,6 +68,8 @@ def main() -> None:
         opened = open_source(
             arguments.source, arguments.overrides, allow_changes=arguments.allow_changes
         )
+        cost.warn_of_large(opened.config)
+        cost.warn_of_large(opened.experiment)
         stop = stack.enter_context(stop_requests())
         session = Session(opened)
         try:

@@ -7,6 +7,7 @@ each can be had without thinking: what the lab's page may ask for, and what othe
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from jaxnn.config.build import Experiment
 from jaxnn.config.calls import Call, calls
 from jaxnn.config.catalogue import LAYERS, OPTIMIZERS, Family
 from jaxnn.config.config import Config
+from jaxnn.errors import ConfigError, warn
 from jaxnn.network import describe, leaves
 from jaxnn.prediction import look
 from jaxnn.training import Examples, TrainState, make_step
@@ -63,6 +65,15 @@ _LARGE = (
 )
 
 
+def warn_of_large(source: Config | Experiment) -> None:
+    """Prints a warning on each cost that is beyond the limits."""
+    costs: Mapping[str, int] = {}
+    with suppress(ConfigError):  # training will say it itself
+        costs = written(source) if isinstance(source, Config) else measured(source)
+    for sentence in over(costs):
+        warn(f"{sentence}: this may take very long, or more memory than there is")
+
+
 def written(config: Config) -> dict[str, int]:
     """Returns what a config lets be made, by the names in ``LIMITS``."""
     layers = [call for call in calls(config.model) if call.family is LAYERS]
@@ -95,6 +106,17 @@ def shaped(experiment: Experiment) -> dict[str, int]:
         "numbers computed a step": sum(math.prod(row.out_shape) for row in rows)
         * experiment.config.training.batch_size,
     }
+
+
+def measured(experiment: Experiment) -> dict[str, int]:
+    """Returns what the shapes say and, unless that is small, the programs."""
+    costs = shaped(experiment)
+    if is_small(written(experiment.config) | costs):
+        return costs
+    try:
+        return costs | traced(experiment)
+    except ValueError as error:
+        raise ConfigError(f"model: {error}") from error
 
 
 def traced(experiment: Experiment) -> dict[str, int]:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from jaxnn.arrays import count
-from jaxnn.config import Config, Experiment, build, differences
+from jaxnn.config import Config, Experiment, build, cost, differences
 from jaxnn.errors import ConfigError, RunError, writing
 from jaxnn.files import write_text
 from jaxnn.observe import check_tensorboard, health, metrics, read_metrics, to_json
@@ -94,7 +94,9 @@ def train(
     check_free(given)
     if tensorboard:
         check_tensorboard()
+    cost.warn_of_large(config)  # before something that takes long
     experiment = build(config)
+    cost.warn_of_large(experiment)
     _check_patience(experiment)
     with new_directory(config, given) as path:
         write_text(path / CONFIG, experiment.config.to_yaml())

@@ -149,6 +149,14 @@ def test_state_is_saved_beside_parameters(tmp_path: Path) -> None:
     np.testing.assert_array_equal(arrays["state.1.mean"], np.full(4, 2.0))
 
 
+def test_what_costs_much_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    many = {"chain": [{"sgd": 0.01}, *[{"clip_by_global_norm": 1.0}] * 32]}
+    training = {"epochs": 1, "batch_size": 1297, "statistics_steps": 0}
+    train(parse_config({**VALUES, "optimizer": many, "training": training}), tmp_path / "run")
+    said = "warning: 34 optimizers are more than 32: this may take very long, or more memory"
+    assert capsys.readouterr().err.count(said) == 1
+
+
 # --- Reading back what is damaged
 
 

@@ -4,6 +4,7 @@ python -m pytest -s -m slow tests/web/test_endurance.py
 """
 
 import contextlib
+import copy
 import json
 import os
 import random
@@ -127,7 +128,6 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0
         assert "Traceback" not in log.read_text(), log.read_text()
-        assert "run directory" in log.read_text()
     finally:
         process.kill()
         process.wait()
@@ -168,7 +168,9 @@ def mutated(message: Any, rng: random.Random) -> str | bytes:
     """A message that is wrong somewhere, or right after all."""
     message = json.loads(json.dumps(message))
     for _ in range(rng.choice((1, 1, 2, 3))):
-        *above, last = rng.choice([place for place in places(message) if place] or [("type",)])
+        if len(found := places(message)) == 1:  # nothing is left of it
+            break
+        *above, last = rng.choice(found[1:])
         node = message
         for key in above:
             node = node[key]
@@ -181,7 +183,7 @@ def mutated(message: Any, rng: random.Random) -> str | bytes:
             for _ in range(rng.choice((1, 3, 40))):
                 node[last] = [node[last]] if rng.random() < 0.5 else {"shortcut": node[last]}
         else:
-            node[last] = rng.choice(ODD)
+            node[last] = copy.deepcopy(rng.choice(ODD))
     text = json.dumps(message)
     if rng.random() < 0.3:
         data = bytearray(text.encode())
