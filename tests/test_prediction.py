@@ -17,6 +17,7 @@ from jaxnn import losses
 from jaxnn.config import build, load_config, parse_config
 from jaxnn.prediction import make_predict, probabilities
 from jaxnn.runs import Run, evaluate, train
+from jaxnn.runs.data import to_keep
 
 ROOT = Path(__file__).parents[1]
 SQUARES = (losses.mean_squared_error, losses.quadratic, losses.huber)
@@ -159,7 +160,7 @@ def test_a_run_predicts_in_its_precision(precision: str) -> None:
     try:
         experiment = build(parse_config(values))
         params, state, _ = experiment.network.init(jax.random.key(0), (8, 8, 1))
-        run = Run(Path("run"), experiment, params, state, {})
+        run = Run(Path("run"), experiment, params, state, {}, to_keep(experiment))
         found = run.predict(run.dataset.test.inputs)
         evaluation = evaluate(experiment, params, state, "test")
     finally:

@@ -280,11 +280,11 @@ def _carry_out(
     watch = _watch(path, experiment)
     try:
         with ExitStack() as stack:
+            requests = stack.enter_context(stop_requests())
             consumers = [stack.enter_context(metrics(path / METRICS)), *consumers]
             if tensorboard:
                 in_shape = experiment.dataset.in_shape
                 consumers.append(stack.enter_context(event_files(path, in_shape)))
-            requests = stack.enter_context(stop_requests())
             for report in fit_experiment(experiment, start):
                 report = report._replace(
                     warnings=watch(report),
