@@ -73,6 +73,8 @@ CLIENTS = 32
 """Live connections at a time."""
 CONNECTIONS = 128
 """Connections of any kind at a time."""
+UNDER_WAY = 16
+"""Commands of one live connection that are read before the first of them is done."""
 LARGEST_ANSWER = 16 * 1024 * 1024
 """Bytes of inputs in one answer."""
 
@@ -303,18 +305,27 @@ async def _converse(session: Session, websocket: WebSocket) -> None:
                 else:
                     await websocket.send_text(message)
 
+    async def obey(text: str | bytes) -> None:
+        try:
+            await _obey(session, mailbox, text)
+        except Exception as error:
+            if not isinstance(error, JaxnnError):
+                traceback.print_exc()
+            mailbox.put("error", to_json({"type": "error", "message": str(error)}))
+        finally:
+            room.release()
+
     async def receiving() -> None:
         while True:
             message = await websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return
-            try:
-                await _obey(session, mailbox, message.get("text") or message.get("bytes") or b"")
-            except Exception as error:
-                if not isinstance(error, JaxnnError):
-                    traceback.print_exc()
-                mailbox.put("error", to_json({"type": "error", "message": str(error)}))
+            await room.acquire()  # what is asked need not be done before more is read
+            task = asyncio.create_task(obey(message.get("text") or message.get("bytes") or b""))
+            obeying.add(task)
+            task.add_done_callback(obeying.discard)
 
+    room, obeying = asyncio.Semaphore(UNDER_WAY), set[asyncio.Task[None]]()
     tasks: list[asyncio.Task[None]] = []
     try:
         await _asked(session, session.join, mailbox)

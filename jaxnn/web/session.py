@@ -36,7 +36,7 @@ from jaxnn.web.messages import Configure, Drawing, Example, MessageError, pack, 
 from jaxnn.web.predictions import Predictions
 from jaxnn.web.programs import Programs
 from jaxnn.web.storage import Opened, save_run
-from jaxnn.web.work import GivenUpError, Work
+from jaxnn.web.work import GivenUpError, Kind, Work
 
 T = TypeVar("T")
 
@@ -104,17 +104,24 @@ class Session:
     def call(self, function: Callable[..., T], *arguments: Any) -> "Future[T]":
         """Has a method of the session called by its thread, between two chunks of training.
 
-        To pause, to reset and to configure come first, and what takes long is given up for them.
+        Commands come first, in their order, and what takes long is given up for those to pause, to
+        reset and to configure. Clients come and go at once.
         """
         future: Future[T] = Future()
-        urgent = function in (self.pause, self.reset, self.configure)
-        self._work.put(lambda: function(*arguments), future, urgent)
+        kind: Kind = "other"
+        if function in (self.join, self.leave, self.watch, self.ready):
+            kind = "light"
+        elif function in (self.pause, self.reset, self.configure):
+            kind = "urgent"
+        elif function in (self.start, self.step, self.epoch):
+            kind = "command"
+        self._work.put(lambda: function(*arguments), future, kind)
         return future
 
     def stop(self) -> None:
         """Lets the thread end; a chunk of training is finished first, unless it takes long."""
         self._closing = True
-        self._work.put(lambda: None, Future(), urgent=True)
+        self._work.put(lambda: None, Future(), "urgent")
 
     def close(self) -> None:
         """Stops, and waits for the thread's end."""
@@ -300,15 +307,7 @@ class Session:
     def _work_off(self, block: bool) -> None:
         """Carries out what has been asked for so far; waits for something if ``block``."""
         for _ in range(max(len(self._work), int(block))):
-            function, future = self._work.take()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                result = function()
-            except Exception as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+            self._work.carry_out()
 
     def _need_data(self) -> None:
         if self.experiment.dataset.missing:

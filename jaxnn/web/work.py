@@ -6,12 +6,15 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from jaxnn.errors import JaxnnError
 
 T = TypeVar("T")
 Task = tuple[Callable[[], Any], Future[Any]]
+Kind = Literal["light", "command", "urgent", "other"]
+"""Of tasks: "light" ones are done at once, even while long work is waited for; "command" and
+"urgent" come before all others, in their order, and long work is given up for "urgent" ones."""
 
 PATIENCE = 1.0
 """Seconds that an urgent task leaves to the work that is under way."""
@@ -24,7 +27,7 @@ class GivenUpError(JaxnnError):
 
 
 class Work:
-    """The tasks of a session, urgent ones first, and the thread that does its long work.
+    """The tasks of a session, and the thread that does its long work.
 
     Python can end no thread, nor XLA a compilation: work that is given up goes on, but nobody waits
     for it any more, and its result is dropped. Work must therefore change nothing that others use.
@@ -33,7 +36,9 @@ class Work:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._tasks: tuple[deque[Task], deque[Task]] = deque(), deque()  # the urgent ones, others
+        self._light, self._commands, self._others = (deque[Task]() for _ in range(3))
+        self._tasks = self._light, self._commands, self._others
+        self._urgent: set[Future[Any]] = set()  # of the commands
         self._jobs: SimpleQueue[Any] | None = None  # of the thread that is not given up
         self._left = 0
         self._closed = False
@@ -47,20 +52,25 @@ class Work:
         """Returns how many tasks wait."""
         return sum(map(len, self._tasks))
 
-    def put(self, function: Callable[[], Any], future: "Future[Any]", urgent: bool = False) -> None:
+    def put(self, function: Callable[[], Any], future: "Future[Any]", kind: Kind = "other") -> None:
         """Adds a task, from any thread; once this is closed, its future fails at once."""
         with self._changed:
             if not self._closed:
-                self._tasks[0 if urgent else 1].append((function, future))
+                places = {"light": self._light, "other": self._others}
+                places.get(kind, self._commands).append((function, future))
+                if kind == "urgent":
+                    self._urgent.add(future)
                 self._changed.notify_all()
                 return
         _refuse(future)
 
-    def take(self) -> Task:
-        """Returns the next task; waits for one."""
+    def carry_out(self) -> None:
+        """Carries the next task out; waits for one."""
         with self._changed:
             self._changed.wait_for(self.__len__)
-            return next(tasks for tasks in self._tasks if tasks).popleft()
+            task = next(tasks for tasks in self._tasks if tasks).popleft()
+            self._urgent.discard(task[1])
+        _carry_out(task)
 
     def do(self, function: Callable[..., T], *arguments: Any) -> T:
         """Does long work, in a thread of its own.
@@ -97,7 +107,16 @@ class Work:
     def _wait(self, done: Callable[[], bool]) -> None:
         ends = None
         while not done():
-            if self._tasks[0] and ends is None:
+            while self._light:
+                task = self._light.popleft()
+                self._changed.release()
+                try:
+                    _carry_out(task)
+                finally:
+                    self._changed.acquire()
+            if done():
+                return
+            if self._urgent and ends is None:
                 ends = time.monotonic() + PATIENCE
             left = None if ends is None else ends - time.monotonic()
             if left is not None and left <= 0:
@@ -116,6 +135,18 @@ class Work:
                 if jobs is not self._jobs:
                     self._left -= 1
                 self._changed.notify_all()
+
+
+def _carry_out(task: Task) -> None:
+    function, future = task
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = function()
+    except Exception as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 def _refuse(future: "Future[Any]") -> None:

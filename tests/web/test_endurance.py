@@ -212,9 +212,11 @@ def test_ten_thousand_broken_messages(lab: Lab) -> None:
 
     with contextlib.ExitStack() as stack:
         page = stack.enter_context(lab.live())
-        before = home(page)
-        steps = wrong = 0
+        before, steps, wrong = home(page), 0, 0
         for number in range(MESSAGES):
+            if number == MESSAGES // 4:  # what JAX keeps of programs has been filled by now
+                print(f"at first: {before:.0f} MB")
+                before = home(page)
             if number % 10 == 0:
                 path, body = rng.choice(BODIES)
                 content = mutated(body, rng)

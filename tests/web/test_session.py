@@ -575,16 +575,18 @@ def stuck(start: Start, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     """A session that has trained a step, and whose next one does not end."""
     session = start()
     do(session, session.step)
-    released = threading.Event()
+    entered, released = threading.Event(), threading.Event()
     fit = session._fit
 
     def endless() -> Generator[Report, Change | None, None]:
+        entered.set()
         released.wait(60)
         yield from fit()
 
     monkeypatch.setattr(session, "_fit", endless)
     session.call(lambda: setattr(session, "_reports", None)).result(60)
     session.call(session.start).result(60)
+    assert entered.wait(60)
     monkeypatch.setattr(session, "_fit", fit)
     yield session
     released.set()
@@ -596,7 +598,7 @@ def test_a_pause_is_answered_whatever_takes_long(stuck: Session) -> None:
     joined = stuck.call(stuck.join, mailbox)
     stuck.call(stuck.pause).result(60)
     assert time.monotonic() - before < 15  # it takes one second: this machine may be busy
-    joined.result(60)  # others have to wait that long, but are not turned away
+    joined.result(60)
     assert stuck.computing
     assert not stuck.running
     assert int(state(stuck).step) == 1
