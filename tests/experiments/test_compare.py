@@ -41,7 +41,7 @@ def write_run(path: Path, layer: object, seed: int, *, ended: bool) -> None:
     (path / "config.yaml").write_text(parse_config(values).to_yaml())
     write_data(path, Kept(dataset_info(digits()), "digits"))
     reports = [
-        {"step": epoch, "epoch": epoch, "loss": 1 / epoch, "accuracy": 0.5}
+        {"step": int(epoch), "epoch": epoch, "loss": 1 / epoch, "accuracy": 0.5}
         | {"train_seconds": 1.0}
         | {"validation_loss": 1 / (epoch + seed), "validation_accuracy": 0.9 + epoch / 100}
         for epoch in (1.0, 2.0)
