@@ -217,7 +217,7 @@ def test_health_sentences(lab: Lab, visit: Visit) -> None:
     page = visit(lab(DIGITS, "seed=9", "optimizer={sgd: 1e-9}", "training.epochs=5"))
     opened(page)
     press(page, "Start training")
-    expect(page.locator(".health li")).to_contain_text("not learning")
+    expect(page.locator(".health li")).to_contain_text("learning rate is too low")
     press(page, "Pause training") if page.evaluate("jaxnn.status.running") else None
 
 
