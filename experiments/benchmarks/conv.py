@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from peers import convolutional, jax_grad_conv
+from peers import convolutional, jax_grad, jax_grad_conv
 
 from benchmarks.measuring import Row, check_same, compared, needing
 from jaxnn.arrays import at_path
@@ -60,9 +60,9 @@ def measure(pairs: int) -> Iterator[Row]:
         from peers import pytorch_conv
 
     peers: dict[str, Callable[[convolutional.Problem], convolutional.Run]] = {
-        "jax.grad, outside a loop": jax_grad_conv.one_program_a_step,
+        f"{jax_grad.NAME}, outside a loop": jax_grad_conv.one_program_a_step,
         "PyTorch, channels last": pytorch_conv.eager,
-        "jax.grad, in a loop": jax_grad_conv.one_program,
+        f"{jax_grad.NAME}, in a loop": jax_grad_conv.one_program,
     }
     for case, (network, in_shape, layers) in NETWORKS.items():
         problem = make_problem(network, in_shape, layers)
@@ -73,7 +73,7 @@ def measure(pairs: int) -> Iterator[Row]:
             _, found = run_peer()
             if ("dropout", 0.5) not in layers:  # each draws its own numbers
                 check_same(f"{case}: {name}", *map(kernels, (problem.weights, expected, found)))
-            slow = name == "jax.grad, in a loop"
+            slow = peer is jax_grad_conv.one_program
             times = [(run_ours()[0], run_peer()[0]) for _ in range(1 if slow else pairs)]
             times = [(a / problem.steps, b / problem.steps) for a, b in times]
             yield compared("conv", case, name, times)

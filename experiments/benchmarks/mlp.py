@@ -26,7 +26,7 @@ def measure(pairs: int) -> Iterator[Row]:
 
     peers: Peers = {
         "matrix products alone": jax_grad.products,
-        "jax.grad": jax_grad.autodiff,
+        jax_grad.NAME: jax_grad.autodiff,
         "PyTorch, eager": pytorch.eager,
         "PyTorch, compiled": pytorch.compiled,
     }

@@ -9,6 +9,7 @@ from jax import Array, lax
 
 from peers.problem import Epoch, Problem, Weights
 
+NAME = "jax.grad"
 Params = list[tuple[Array, Array]]
 
 

@@ -5,7 +5,6 @@ exceptions, answers of 400 and above, and requests to anywhere but the page's ow
 """
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from chromium import chromium
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -22,7 +22,6 @@ from playwright.sync_api import (
     Request,
     Response,
     expect,
-    sync_playwright,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -103,24 +102,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     # One a file: while it lives, an event loop counts as running, and others cannot start theirs.
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(
-            executable_path=path,
-            args=[
-                "--no-sandbox",  # within a container, and pages are our own
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-            ],
-        )
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -107,34 +107,15 @@ def wrapped(x: Expression, dtype: str) -> Expression:
     return x if size == 4 or dtype == "bool" else x & (256**size - 1)
 
 
-def _plain(name: str) -> Emitter:
-    """Returns the emitter of an instruction of the inputs' type."""
+def _instruction(form: str, *, wraps: bool = False) -> Emitter:
+    """Returns the emitter of one instruction, of the inputs' type and sign where the form has them.
+
+    Those that wrap may set bits that a narrow integer has no room for.
+    """
 
     def emitter(library: Library, f: Function, t: Types, x: Sequence[Local]) -> Expression:
-        return wrapped(op(f"{t.lanes}.{name}", *x), t.input)
-
-    return emitter
-
-
-def _compared(name: str) -> Emitter:
-    def emitter(library: Library, f: Function, t: Types, x: Sequence[Local]) -> Expression:
-        return op(f"{t.lanes}.{name}", *x)
-
-    return emitter
-
-
-def _signed(name: str) -> Emitter:
-    """Returns the emitter of an instruction that knows signed and unsigned integers."""
-
-    def emitter(library: Library, f: Function, t: Types, x: Sequence[Local]) -> Expression:
-        return op(f"{t.lanes}.{name}{t.sign}", *x)
-
-    return emitter
-
-
-def _bits(name: str) -> Emitter:
-    def emitter(library: Library, f: Function, t: Types, x: Sequence[Local]) -> Expression:
-        return wrapped(op(f"v128.{name}", *x), t.input)
+        result = op(form.format(lanes=t.lanes, sign=t.sign), *x)
+        return wrapped(result, t.input) if wraps else result
 
     return emitter
 
@@ -275,17 +256,23 @@ def _shift(name: str) -> Emitter:
 
 EMITTERS: dict[str, Emitter] = {
     **{kind: _called(kind) for kind in TRANSCENDENTAL},
-    **{kind: _plain(kind) for kind in ("add", "ceil", "floor", "mul", "neg", "sqrt", "sub")},
-    **{kind: _signed(kind) for kind in ("ge", "gt", "le", "lt", "max", "min")},
-    **{kind: _compared(kind) for kind in ("eq", "ne")},
-    **{kind: _bits(kind) for kind in ("and", "not", "or", "xor")},
+    **{
+        kind: _instruction(f"{{lanes}}.{kind}", wraps=True)
+        for kind in ("add", "ceil", "floor", "mul", "neg", "sqrt", "sub")
+    },
+    **{
+        kind: _instruction(f"{{lanes}}.{kind}{{sign}}")
+        for kind in ("ge", "gt", "le", "lt", "max", "min")
+    },
+    **{kind: _instruction(f"{{lanes}}.{kind}") for kind in ("eq", "ne")},
+    **{kind: _instruction(f"v128.{kind}", wraps=True) for kind in ("and", "not", "or", "xor")},
     "abs": _abs,
     "bitcast": _bitcast,
     "convert": _convert,
     "div": _division("div"),
     "is_finite": _is_finite,
     "rem": _division("rem"),
-    "round": _plain("nearest"),
+    "round": _instruction("{lanes}.nearest", wraps=True),
     "rsqrt": _rsqrt,
     "select": _select,
     "shift_left": _shift("shl"),

@@ -101,7 +101,7 @@ class _Writer:
     """Writes one loop."""
 
     def __init__(self, library: Library, shape: Sequence[int], items: Sequence[Item]) -> None:
-        self.library = library
+        self._library = library
         self.f = library.module.function()
         self.items = items
         loads = {x: None for item in items for x in item.inputs if isinstance(x, View)}
@@ -240,13 +240,13 @@ class _Writer:
             if item.kind == "iota":
                 count = f.let(splat(self.bases[item], "i32x4") + self.known[item])
                 types = Types("int32", item.types.output)
-                done[item] = f.let(emit(self.library, f, "convert", types, [count]))
+                done[item] = f.let(emit(self._library, f, "convert", types, [count]))
                 continue
             inputs = [done[x] for x in item.inputs]
             if item.target is not None:
                 self.collect(item, inputs[0], lanes)
             else:
-                done[item] = f.let(emit(self.library, f, item.kind, item.types, inputs))
+                done[item] = f.let(emit(self._library, f, item.kind, item.types, inputs))
         for item in self.items:
             for view in item.stores:
                 self.stored(view, done[item], lanes)
@@ -276,7 +276,7 @@ class _Writer:
         """Adds a vector to a total; what is lost is kept, unless the total is infinite or NaN."""
         f = self.f
         if lost is None:
-            total.set(combined(self.library, f, item.kind, item.types.output, total, x))
+            total.set(combined(self._library, f, item.kind, item.types.output, total, x))
             return
         term = f.let(x - lost)
         new = f.let(total + term)
@@ -288,7 +288,7 @@ class _Writer:
         """Writes what a reduction has collected."""
         assert item.target is not None
         total, _ = self.sums.pop(item)
-        total = across(self.library, self.f, item.kind, item.types.output, total)
+        total = across(self._library, self.f, item.kind, item.types.output, total)
         if self.is_split(item):
             self.collect_in_memory(item, total, 1)
         else:

@@ -1,6 +1,5 @@
 """Whole networks: outputs, and parameters after a hundred steps, against JAX."""
 
-import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from chromium import chromium
+from playwright.sync_api import Page
 from webassembly import BrowserMachine, Machine
 
 from jaxnn.config import build, load_config, parse_config
@@ -176,13 +176,8 @@ def test_any_bytes_do_no_harm() -> None:
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     """A page of Chromium."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser.new_page()
-        browser.close()
 
 
 @pytest.mark.browser
