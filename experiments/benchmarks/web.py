@@ -1,7 +1,6 @@
 """Training in a web page: the exported module in Chromium, beside jax-js."""
 
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import numpy as np
 from benchmarks.measuring import Row, check_same, compared, needing
 from jaxnn.config import build, parse_config
 from jaxnn.data import Dataset
-from jaxnn.errors import JaxnnError
 from jaxnn.runs.export import ExportedModule, export_module
 from jaxnn.training import init_train_state
 from jaxnn.web.assets import PAGE
@@ -64,7 +62,7 @@ def measure(pairs: int) -> Iterator[Row]:
     page that may use several threads, as the peer does; the peer's batches are prepared beforehand.
     """
     with needing("test"):
-        from playwright.sync_api import sync_playwright
+        from peers.browser import chromium
 
     values = {
         "data": {"mnist": {"validation": 0}},
@@ -76,15 +74,9 @@ def measure(pairs: int) -> Iterator[Row]:
     start = init_train_state(experiment.network, experiment.optimizer, (28, 28, 1), seed=0)
     most = {"train": BATCH * BATCHES, "validation": 0, "test": 500}
     module = export_module(experiment, start.params, start.state, most)
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        raise JaxnnError("the benchmark needs Chromium (Debian: apt-get install chromium)")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         path = Path(folder) / "page.html"
         export_page(path, experiment, start.params, module)
-        browser = driver.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
-        )
         yield from _page(browser, path, max(3, pairs))
         peer = _installed(Path(folder))
         rows = np.random.default_rng(0).permutation(BATCH * BATCHES).astype(np.int32)
@@ -92,7 +84,6 @@ def measure(pairs: int) -> Iterator[Row]:
         page.route("**/*", _answering(_files(module, experiment.dataset, rows), peer))
         page.goto("http://benchmark.localhost/")
         yield from _steps(page, module, pairs, bool(peer))
-        browser.close()
 
 
 def _page(browser: Any, path: Path, seconds: int) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from jaxnn.errors import JaxnnError
 
@@ -101,21 +101,27 @@ def _lab() -> Iterator[str]:
             process.wait()
 
 
-def figures(rounds: int) -> Iterator[dict[str, Any]]:
-    """Opens the page so many times; each figure is the median, in seconds or frames a second."""
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Opens Chromium without a window."""
     path = shutil.which("chromium")
     if path is None:
         raise JaxnnError("the benchmark needs Chromium (Debian: apt-get install chromium)")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+def figures(rounds: int) -> Iterator[dict[str, Any]]:
+    """Opens the page so many times; each figure is the median, in seconds or frames a second."""
     found: dict[tuple[str, str], list[float]] = {}
 
     def note(case: str, unit: str, value: float) -> None:
         found.setdefault((case, unit), []).append(value)
 
-    with _lab() as address, sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
+    with _lab() as address, chromium() as browser:
         for _ in range(rounds):
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             page.add_init_script(_ARRIVING)
@@ -144,7 +150,6 @@ def figures(rounds: int) -> Iterator[dict[str, Any]]:
                 note(case, "frames/s", 1000 / statistics.mean(frames))
                 note(case, "ms, 95 % of frames", sorted(frames)[int(0.95 * len(frames))])
             page.close()
-        browser.close()
     for (case, unit), values in found.items():
         yield {
             "benchmark": "browse",
