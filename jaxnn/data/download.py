@@ -15,7 +15,7 @@ import platformdirs
 
 from jaxnn.data.progress import progress
 from jaxnn.errors import DataError
-from jaxnn.files import DAMAGED, is_gzip, open_plain, rename, temporary
+from jaxnn.files import DAMAGED, is_gzip, open_plain, rename, temporary, user_path
 
 _BLOCK = 1 << 20
 
@@ -24,6 +24,16 @@ def data_folder() -> Path:
     """Returns the folder of all data: ``$JAXNN_DATA``, else jaxnn's cache folder."""
     chosen = os.environ.get("JAXNN_DATA")
     return Path(chosen).expanduser() if chosen else cache_folder()
+
+
+def find_data(path: str | Path) -> Path:
+    """Returns where a user's data lie: in the working directory, or else in the data folder.
+
+    A path at which there is nothing is returned as it is, for the loader to say so.
+    """
+    path = user_path(path)
+    elsewhere = data_folder() / path
+    return elsewhere if os.path.exists(elsewhere) and not os.path.exists(path) else path
 
 
 def cache_folder() -> Path:

@@ -17,7 +17,8 @@ import platformdirs
 import pytest
 from serving import Answer, Server, sends
 
-from jaxnn.data import data_folder, fetch
+from jaxnn.data import csv, data_folder, fetch
+from jaxnn.data.download import find_data
 from jaxnn.errors import DataError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -291,3 +292,18 @@ def test_a_file_can_be_verified_as_it_is_published(server: Server, tmp_path: Pat
     path.write_bytes(gzip.compress(CONTENT, 1))  # the same in another form
     with pytest.raises(DataError, match=f"{path}: expected SHA-256 {found}, found "):
         get_published(found)
+
+
+def test_data_of_one_s_own_may_lie_in_the_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAXNN_DATA", str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Path("../data/a.csv").write_text("x,y\n" + "1,a\n2,b\n" * 9)
+    assert csv("a.csv", target="y").classes == ("a", "b")
+    Path("a.csv").write_text("x,y\n" + "1,a\n2,c\n" * 9)
+    assert csv("a.csv", target="y").classes == ("a", "c")
+    for missing in ("b.csv", "c" * 300, str(tmp_path / "data" / "b.csv")):
+        assert find_data(missing) == Path(missing)

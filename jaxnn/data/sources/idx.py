@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxnn.data.dataset import Dataset, Normalize, Prepare, Split, hold_out, normalization
+from jaxnn.data.download import find_data
 from jaxnn.errors import DataError
-from jaxnn.files import DAMAGED, Readable, open_plain, user_path
+from jaxnn.files import DAMAGED, Readable, open_plain
 
 _DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
@@ -97,6 +98,8 @@ def idx(
 ) -> Dataset:
     """Loads a data set of your own from four IDX files, each plain or gzip.
 
+    Their paths are relative to the working directory or else to the data folder.
+
     Args:
         train_images: unsigned bytes, (examples, H, W), or (examples, H, W, channels) in colour.
         train_labels: integers, (examples,): class numbers from 0.
@@ -115,7 +118,7 @@ def idx(
         DataError: a file cannot be read (see ``read_idx``), or the four do not fit together.
         ValueError: ``validation`` does not fit, or ``normalize`` is unknown.
     """
-    files = map(user_path, (train_images, train_labels, test_images, test_labels))
+    files = map(find_data, (train_images, train_labels, test_images, test_labels))
     return four_files(
         "idx", *files, validation=validation, classes=classes, normalize=normalize, prepare=None
     )

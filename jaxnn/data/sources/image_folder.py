@@ -13,12 +13,11 @@ import numpy as np
 from jaxnn.data.dataset import Dataset, Normalize, Split, normalization
 from jaxnn.data.decoding import decode, select
 from jaxnn.data.division import cuts, spread
-from jaxnn.data.download import data_folder
+from jaxnn.data.download import find_data
 from jaxnn.data.layout import Folders, SplitName, find_layout
 from jaxnn.data.listing import open_source
 from jaxnn.data.names import class_name, class_names, data_name
 from jaxnn.errors import DataError, warn
-from jaxnn.files import user_path
 
 _LARGEST_SIDE = 512
 """To this ``read_image`` reduces an image, here and wherever one is prepared for a network."""
@@ -97,7 +96,7 @@ def image_folder(
             f"size = {size}: it must be one number of pixels, or [height, width], from 1 to "
             f"{_LARGEST_SIDE}"
         )
-    path = _find(user_path(path))
+    path = find_data(path)
     if classes is not None:
         classes = {class_name(folder): class_name(own) for folder, own in classes.items()}
     with open_source(path) as source:
@@ -153,12 +152,6 @@ def image_folder(
         train = Split(select(images, rows), train.targets[rows])
     mean, deviation = normalization(train.inputs, normalize)
     return Dataset(data_name(path.resolve()), train, held_out, tested, names, mean, deviation)
-
-
-def _find(path: Path) -> Path:
-    """Looks for a relative path in the working directory, and then in the data folder."""
-    elsewhere = data_folder() / path
-    return elsewhere if elsewhere.exists() and not path.exists() else path
 
 
 def _class_of(path: Path, folders: set[str], classes: dict[str, str] | None) -> dict[str, str]:

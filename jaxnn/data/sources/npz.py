@@ -9,9 +9,10 @@ import numpy as np
 from jaxnn.data.centring import store_splits
 from jaxnn.data.dataset import Dataset, Normalize, Split, normalization
 from jaxnn.data.division import divide
+from jaxnn.data.download import find_data
 from jaxnn.data.names import MISSING, class_name, data_name
 from jaxnn.errors import DataError, warn
-from jaxnn.files import NOT_UNPACKED, user_path
+from jaxnn.files import NOT_UNPACKED
 
 # What NumPy raises beside that if the header of an array is nonsense.
 _UNREADABLE = (*NOT_UNPACKED, SyntaxError, TypeError, KeyError, tokenize.TokenError)
@@ -35,7 +36,8 @@ def npz(
     count.
 
     Args:
-        path: what ``numpy.savez`` or ``numpy.savez_compressed`` has written.
+        path: what ``numpy.savez`` or ``numpy.savez_compressed`` has written, relative to the
+            working directory or else to the data folder.
         validation: how many examples to hold out for validation: a whole number of them, or a
             fraction of what is divided. By default 0.1, unless the file has such a split.
         test: how many to hold out for test, likewise; by default 0.2, unless the file has it.
@@ -54,7 +56,7 @@ def npz(
         ValueError: ``validation`` or ``test`` is not one that it can be, or given although the file
             has that split; or ``normalize`` is unknown or does not fit.
     """
-    path = user_path(path)
+    path = find_data(path)
     arrays = _read(path)
     own_division = "x" not in arrays
     suffixes = ["_train", "_test"] if own_division else [""]

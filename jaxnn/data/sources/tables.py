@@ -18,9 +18,10 @@ import numpy as np
 from jaxnn.data.centring import LARGEST, store_splits
 from jaxnn.data.dataset import Dataset, Split, normalization
 from jaxnn.data.division import divide
+from jaxnn.data.download import find_data
 from jaxnn.data.names import MISSING, class_name, class_names, data_name
 from jaxnn.errors import DataError
-from jaxnn.files import DAMAGED, open_plain, user_path
+from jaxnn.files import DAMAGED, open_plain
 
 Row = tuple[int, list[str]]
 """The number of a row's last line, and its fields."""
@@ -45,7 +46,8 @@ def csv(
     alone, and spreads each class evenly: see ``divide``.
 
     Args:
-        path: a text file in UTF-8, plain or gzip.
+        path: a text file in UTF-8, plain or gzip, relative to the working directory or else to the
+            data folder.
         target: the name of the column that holds the class.
         validation: how many examples to hold out for validation: a whole number of them, or a
             fraction of all.
@@ -65,7 +67,7 @@ def csv(
         ValueError: ``validation``, ``test`` or ``delimiter`` is not one that it can be, or
             ``normalize`` is unknown.
     """
-    path = user_path(path)
+    path = find_data(path)
     if len(delimiter) != 1 or delimiter in '"\r\n':
         raise ValueError(f"delimiter must be a single character, not {delimiter!r}")
     rows = _rows(path, delimiter)
