@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,9 +10,10 @@ from typing import Any, NamedTuple
 from jaxnn.config import DATASETS, Call, Config, Experiment, parse_config
 from jaxnn.config.calls import plain
 from jaxnn.data import Dataset
+from jaxnn.data.download import find_data
 from jaxnn.data.info import DatasetInfo, as_kept, changes, dataset_info, from_plain, to_plain
 from jaxnn.errors import DataError, RunError
-from jaxnn.files import user_path, write_text
+from jaxnn.files import write_text
 from jaxnn.runs.directory import DATA, read_config
 
 
@@ -19,18 +21,22 @@ class Kept(NamedTuple):
     """What ``data.json`` holds.
 
     Attributes:
-        info: all that is to be known of the data but the examples.
+        info: all that is to be known of the data that were trained on but the examples; what the
+            run answers by.
+        found: the same of what lies there, which is compared with what does later. It is another
+            where a run has gone on with changed data, by its own names and normalization.
         source: the config's ``data``, with whole paths: where they were found.
     """
 
     info: DatasetInfo
+    found: DatasetInfo
     source: Any
 
 
 def to_keep(experiment: Experiment) -> Kept:
     """Returns what is to be kept of an experiment's data, which lie where its config says."""
-    call = experiment.config.data
-    return Kept(dataset_info(experiment.dataset), plain(_with_whole_paths(call)))
+    info = dataset_info(experiment.dataset)
+    return Kept(info, info, plain(_with_whole_paths(experiment.config.data)))
 
 
 def write_data(path: Path, kept: Kept) -> None:
@@ -39,8 +45,9 @@ def write_data(path: Path, kept: Kept) -> None:
     Raises:
         RunError: if it cannot be written.
     """
-    values = to_plain(kept.info) | {"source": kept.source}
-    write_text(path / DATA, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    values, found = to_plain(kept.info), to_plain(kept.found)
+    values |= {"source": kept.source} | ({"found": found} if found != values else {})
+    write_text(path / DATA, json.dumps(values, indent=1) + "\n")
 
 
 def read_data(path: Path) -> Kept | None:
@@ -51,10 +58,11 @@ def read_data(path: Path) -> Kept | None:
     """
     try:
         values = json.loads((path / DATA).read_text(encoding="utf-8"))
-        return Kept(from_plain(values), values["source"])
+        found = values.get("found", values)
+        return Kept(from_plain(values), from_plain(found), values["source"])
     except FileNotFoundError:
         return None
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise RunError(f"{path / DATA}: damaged: {type(error).__name__}: {error}") from error
 
 
@@ -88,9 +96,8 @@ def load_data(
         RunError: if they are not those of the run; the message says what differs.
     """
     call = _with_whole_paths(config.data)
-    if config.data == read_config(path).data:
-        found_at = parse_config(config.model_dump() | {"data": kept.source}).data
-        call = found_at if _there(found_at) or not _there(call) else call
+    found_at = _as_found(call, config, read_config(path), kept)
+    call = found_at if _there(found_at) or not _there(call) else call
     try:
         dataset = call.build("data")
     except DataError as error:
@@ -99,15 +106,16 @@ def load_data(
             "lab's Network and Draw still work"
         ) from error
     now = dataset_info(dataset)
-    if not allow_changes and (found := changes(kept.info, now)):
+    found = changes(kept.found, now)
+    if found and not allow_changes:
         raise RunError(
             f"{path}: these are not the data that the run was trained on:\n  "
             + "\n  ".join(found)
             + "\nTo go on all the same, with the run's own names and normalization, add "
             "--allow-changes"
         )
-    info = now._replace(dataset=kept.info.dataset)
-    return as_kept(kept.info, dataset), Kept(info, plain(call))
+    dataset = as_kept(kept.info, dataset)
+    return dataset, Kept(dataset_info(dataset) if found else kept.info, now, plain(call))
 
 
 def _path_names(call: Call) -> set[str]:
@@ -117,9 +125,24 @@ def _path_names(call: Call) -> set[str]:
 
 
 def _with_whole_paths(call: Call) -> Call:
-    whole = {name: str(user_path(call.arguments[name]).absolute()) for name in _path_names(call)}
+    """Makes the paths whole at which there is something."""
+    found = {name: find_data(call.arguments[name]) for name in _path_names(call)}
+    whole = {name: str(path.absolute()) for name, path in found.items() if os.path.exists(path)}
     return call._replace(arguments=call.arguments | whole)
 
 
+def _as_found(call: Call, config: Config, before: Config, kept: Kept) -> Call:
+    """Returns a config's data with the paths where a run has found those that did not change."""
+    found = parse_config(before.model_dump() | {"data": kept.source}).data
+    if not before.data.name == config.data.name == found.name:
+        return call
+    same = {
+        name: found.arguments[name]
+        for name in _path_names(call)
+        if config.data.arguments[name] == before.data.arguments[name]
+    }
+    return call._replace(arguments=call.arguments | same)
+
+
 def _there(call: Call) -> bool:
-    return all(user_path(call.arguments[name]).exists() for name in _path_names(call))
+    return all(os.path.exists(find_data(call.arguments[name])) for name in _path_names(call))

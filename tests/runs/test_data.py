@@ -1,7 +1,9 @@
 """A run keeps what its answers depend on; it knows its data, and other data from them."""
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -202,6 +204,68 @@ def test_where_told_to_it_goes_on_with_its_own_names_and_numbers(
     CHANGES["a class renamed"][0](place.table)
     with pytest.raises(DataError, match=r"learnt, 'healthy', 'ill', found 'sick'"):
         _ = load_run(place.run, allow_changes=True).dataset
+
+
+def test_changed_data_that_a_run_has_gone_on_with_are_its_own(place: Place) -> None:
+    before = load_run(place.run).dataset
+    info = load_run(place.run).kept.info
+    CHANGES["columns reordered"][0](place.table)
+    resume(place.run, ["training.epochs=3"], allow_changes=True)
+    run = load_run(place.run)
+    assert run.kept.info[1:] == info[1:]  # the same examples, by the names of the run
+    np.testing.assert_array_equal(run.dataset.train.inputs, before.train.inputs)
+    assert not open_source(place.run).experiment.dataset.missing
+    resume(place.run, ["training.epochs=4"])
+    write_table(place.table, ROWS)
+    with pytest.raises(RunError, match="columns: in another order, now 'when', 'size'"):
+        _ = load_run(place.run).dataset
+
+
+def test_data_are_found_where_they_were_though_another_argument_has_changed(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "table.csv", ROWS[:40])
+    resume(place.run, ["data.csv.validation=5", "training.epochs=3"], allow_changes=True)
+    found = load_run(place.run).dataset
+    assert [len(split.targets) for split in (found.train, found.validation)] == [43, 5]
+
+
+def test_data_of_the_data_folder_are_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAXNN_DATA", str(tmp_path / "data"))
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / "animals" / name).mkdir(parents=True)
+        for k in range(5):
+            Image.new("RGB", (8, 8), (20 * k, 0, 9)).save(
+                tmp_path / "data" / "animals" / name / f"{k}.png"
+            )
+    data = {"image_folder": {"path": "animals", "size": 8}}
+    config = {"data": data, "model": ["flatten", {"dense": 2}]} | REST
+    config["training"] = {"epochs": 2, "batch_size": 4}
+    path = train(parse_config(config), tmp_path / "run").path
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load_run(path).dataset.classes == ("cat", "dog")
+    resume(path, ["training.epochs=3"])
+    monkeypatch.setenv("JAXNN_DATA", str(tmp_path / "moved"))
+    (tmp_path / "data").rename(tmp_path / "moved")
+    resume(path, ["training.epochs=4"])
+    assert load_run(path).kept.source["image_folder"]["path"] == str(tmp_path / "moved/animals")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names of files are UTF-8 there")
+def test_a_folder_s_name_need_not_be_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xff")
+    folder.mkdir()
+    write_table(folder / "table.csv", ROWS)
+    monkeypatch.chdir(folder)
+    config = {"data": {"csv": {"path": "table.csv", "target": "class"}}, "model": [{"dense": 2}]}
+    run = train(parse_config(config | REST), tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert len(load_run(run.path).dataset.train.targets) == 42
 
 
 # --- Runs that were written before
