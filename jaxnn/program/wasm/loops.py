@@ -38,9 +38,9 @@ from jaxnn.program.wasm.memory import SIZES, View
 from jaxnn.program.wasm.product import store_lanes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Number:
-    """A number that is known, the same for every element."""
+    """A number that is known, the same for every element; 0 and -0, which are equal, are two."""
 
     dtype: str
     value: float

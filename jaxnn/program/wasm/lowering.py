@@ -214,7 +214,7 @@ def padded(
         min(n - start, max(0, -(-(size - place) // (gap + 1))))
         for (n, _, _, gap), start, place, size in zip(axes, starts, places, shape, strict=True)
     ]
-    here = math.prod(counts) > 0
+    here = min(counts, default=1) > 0
     if here and counts != list(x.shape):
         x = schedule.in_memory(x).slice(starts, counts, [1] * len(counts))
         if tuple(counts) == shape:

@@ -192,7 +192,7 @@ class _Tile(NamedTuple):
         rows: how many.
         vectors: of four columns each.
         columns: how many of them count; the others are not written.
-        b: from one term to the next in b: None if it is a packed panel.
+        packed: whether b is a packed panel.
         accumulate: whether c holds a sum already.
         relaxed: whether products and sums may be rounded as one.
     """

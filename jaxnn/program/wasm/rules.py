@@ -78,6 +78,8 @@ def _convolution(lowering: Lowering, operation: Operation, x: Array, kernel: Arr
     if any((*low, *high, *interior)):
         x = padded(schedule, x, Same(Number("float32", 0.0), ()), low, high, interior)
     a, b = _forward(schedule, x), schedule.in_memory(kernel)
+    if b.strides[-1] < 0:  # only along the terms may a product run backwards
+        b = schedule.contiguous(b)
     *sizes, channels, units = b.shape
     rows = [Axis(shape[0], a=a.strides[0])]
     rows += [
@@ -140,7 +142,7 @@ def _change(
 
 def _take(lowering: Lowering, operation: Operation, x: Array, indices: Array) -> list[View]:
     schedule = lowering.schedule
-    view = schedule.in_memory(x)
+    view = _forward(schedule, x)
     if not View(view.storage, view.dtype, view.shape[1:], view.strides[1:]).is_contiguous:
         view = schedule.contiguous(view)
     return _step(lowering, operation, [view, schedule.contiguous(indices)], indexing.write_take)

@@ -117,6 +117,10 @@ ELEMENTS = {
         ),
         *(X, INTEGERS, WORDS, BYTES, BITS, EDGES),
     ),
+    "zeros of both signs": lambda: assert_same(
+        lambda x: 1 / jnp.where(x > 0, x, -0.0),
+        np.concatenate([X.ravel(), EDGES]),
+    ),
     "select": lambda: assert_same(lambda x, y: jnp.where(x > y, x, 2 * y), X, Y),
     "repeated": lambda: assert_same(
         lambda x, row, column: (x + row, x * column[:, None], row[:5] - column, x + 1),
@@ -145,6 +149,7 @@ PLACES = {
             lax.pad(x * 2, jnp.float32(-jnp.inf), [(1, 2, 0), (0, 0, 0)]),
             lax.pad(x, y, [(-3, 2, 1), (2, -3, 2)]),
             lax.pad(x, y, [(-1, 0, 0), (0, -2, 0)]),
+            lax.pad(x, y, [(-9, 11, 0), (-9, 11, 0)]),
             lax.pad(x > 0, False, [(1, 0, 0), (0, 2, 0)]),
         ),
         *(Z, X, np.float32(3)),
@@ -154,7 +159,14 @@ PLACES = {
         *(X, Y),
     ),
     "take": lambda: assert_same(
-        lambda x, i: (x[i], x[:, i], jnp.take_along_axis(x, i[:5, None] % 7, 1), i[x.argmax(0)]),
+        lambda x, i: (
+            x[i],
+            x[:, i],
+            x[::-1][i],
+            x[::-1, 0][i],
+            jnp.take_along_axis(x, i[:5, None] % 7, 1),
+            i[x.argmax(0)],
+        ),
         *(X, ROWS),
     ),
     "put": lambda: assert_same(
@@ -253,6 +265,11 @@ PRODUCTS = {
             ("with strides", _convolution(2, "VALID", 1, 1, 1), IMAGES, KERNEL),
             ("dilated", _convolution(1, ((2, 1), (1, 3)), 2, 2, 1), IMAGES, KERNEL),
             ("cut off", _convolution(1, ((-1, 1), (1, -1)), 1, 1, 1), IMAGES, KERNEL),
+            (
+                "of a kernel the other way",
+                lambda x, k: _convolution(1, "SAME", 1, 1, 1)(x, k[::-1, :, :, ::-1]),
+                *(IMAGES, KERNEL),
+            ),
             ("in groups", _convolution(1, "SAME", 1, 1, 2), IMAGES, KERNEL[:, :, :3]),
             ("by channel", _convolution(1, "SAME", 1, 1, 6), IMAGES, _normal(3, 3, 1, 12)),
             (

@@ -12,6 +12,7 @@ from chromium import chromium
 from playwright.sync_api import Page
 from webassembly import BrowserMachine, Machine
 
+from jaxnn.arrays import named_leaves
 from jaxnn.config import build, load_config, parse_config
 from jaxnn.data import Dataset, Split
 from jaxnn.program import Program, make_program
@@ -67,10 +68,7 @@ def _random_images() -> Dataset:
 
 
 def _named(tree: Any) -> dict[str, np.ndarray]:
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
+    return {name: np.asarray(leaf) for name, leaf in named_leaves(tree).items()}
 
 
 @cache
