@@ -8,7 +8,7 @@ let machine, rows, steps = 0;
 async function start() {
   const description = JSON.parse(new TextDecoder().decode(await bytes("description")));
   const arrays = {};
-  for (const name of Object.keys(description.memory.arrays)) arrays[name] = await bytes(name);
+  for (const { name } of description.arrays) arrays[name] = await bytes(name);
   machine = await Machine.start(await bytes(best()), description, arrays);
   rows = new Int32Array((await bytes("rows")).buffer);
 }

@@ -23,7 +23,7 @@ from jaxnn.prediction import look, verdicts
 from jaxnn.program import make_program
 from jaxnn.program.wasm import compile_module
 from jaxnn.training import Examples, TrainState, init_train_state, make_step
-from jaxnn.training.step import is_correct
+from jaxnn.training.evaluate import make_sums
 
 SPLITS = ("train", "validation", "test")
 
@@ -38,11 +38,9 @@ class ExportedModule(NamedTuple):
     """A network as WebAssembly.
 
     Attributes:
-        description: what a page must know, as plain values: ``memory``, its ``pages`` of 65,536
-            bytes, and the ``arrays`` that stay in it, by name; ``entries``, the ``inputs`` and
-            ``outputs`` of each; ``splits``, of ``Carried``; ``batch_size``, the config's, and
-            ``batch_sizes``, all that there are; ``predict_size``, ``epochs`` and ``seed``. An
-            array has ``dtype``, ``shape`` and ``offset``, in bytes from the start of memory.
+        description: what a page must know, as plain values: ``pages``, ``arrays`` and ``entries``
+            of ``WasmModule.layout``; ``splits``, of ``Carried``; ``batch_size``, the config's, and
+            ``batch_sizes``, all that there are; ``predict_size``, ``epochs`` and ``seed``.
         plain: the module. It exports ``memory`` and the entries, functions without parameters.
         relaxed: the same, with multiply-add of relaxed SIMD: faster, and not known everywhere.
         arrays: what is to be put into memory before the first call, by name.
@@ -111,19 +109,8 @@ def export_module(
     plain, relaxed = (compile_module(programs, tuple(start), relaxed=x) for x in (False, True))
     assert plain.layout == relaxed.layout
     training = experiment.config.training
-    layout = plain.layout
     description = {
-        "memory": {
-            "pages": layout["pages"],
-            "arrays": {x["name"]: _placed(x) for x in layout["arrays"]},
-        },
-        "entries": {
-            name: {
-                side: [{"name": x["name"], **_placed(x)} for x in entry[side]]
-                for side in ("inputs", "outputs")
-            }
-            for name, entry in layout["entries"].items()
-        },
+        **plain.layout,
         "splits": carried.splits,
         "batch_size": training.batch_size,
         "batch_sizes": list(paces),
@@ -133,10 +120,6 @@ def export_module(
     }
     arrays = {name: np.asarray(leaf) for name, leaf in named_leaves(start).items()}
     return ExportedModule(description, plain.bytes, relaxed.bytes, arrays)
-
-
-def _placed(array: Mapping[str, Any]) -> dict[str, Any]:
-    return {"dtype": array["dtype"], "shape": array["shape"], "offset": array["address"]}
 
 
 def carry(experiment: Experiment, most: Mapping[str, int]) -> Carried:
@@ -162,7 +145,7 @@ def carry(experiment: Experiment, most: Mapping[str, int]) -> Carried:
     if splits["train"]["count"] < batch_size:
         raise RunError(
             f"{splits['train']['count']} training examples are fewer than a batch of {batch_size}: "
-            "carry more"
+            "carry more, with --examples"
         )
     inputs, targets = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Carried(inputs, targets, splits)
@@ -215,6 +198,7 @@ def entries(
     thinking = {k: memory[k] for k in ("params", "state")}
     data = memory["data"]
     rows = np.zeros(PREDICTED, np.int32)
+    sums = make_sums(network, loss)
 
     def reset(given: dict[str, Any]) -> dict[str, Any]:
         return _initial(experiment, given["seed"])
@@ -239,11 +223,8 @@ def entries(
 
     def evaluate(given: dict[str, Any]) -> dict[str, Any]:
         inputs, targets = (given["data"][k][given["rows"]] for k in ("inputs", "targets"))
-        weights = given["weights"]
-        outputs, _, _ = network.forward(given["params"], given["state"], inputs)
-        value, _ = loss(outputs, targets, weights)
-        correct = jnp.sum(is_correct(outputs, targets) * weights)
-        return {"loss": value * weights.sum(), "correct": correct}
+        found = sums(given["params"], given["state"], inputs, targets, given["weights"])
+        return dict(zip(("loss", "correct"), found, strict=True))
 
     def trace(given: dict[str, Any]) -> dict[str, Any]:
         parts = (given["params"], given["state"], given["input"], given["target"])

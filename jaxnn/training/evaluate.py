@@ -31,6 +31,22 @@ class Evaluation(NamedTuple):
 
 
 Evaluate = Callable[[Tree, Tree, Split], Evaluation]
+Sums = Callable[[Tree, Tree, Array, Array, Array], tuple[Array, Array]]
+
+
+def make_sums(network: Layer, loss: Loss) -> Sums:
+    """Makes ``(params, state, inputs, targets, weights) -> (loss, correct)``: sums over a batch."""
+
+    def evaluate_batch(
+        params: Tree, state: Tree, inputs: Array, targets: Array, weights: Array
+    ) -> tuple[Array, Array]:
+        outputs, _, _ = network.forward(params, state, inputs)
+        value, _ = loss(outputs, targets, weights)
+        correct = is_correct(outputs, targets)
+        correct = jnp.mean(correct.reshape(len(correct), -1), -1)
+        return value * weights.sum(), jnp.sum(correct * weights)
+
+    return evaluate_batch
 
 
 def make_evaluate(network: Layer, loss: Loss, batch_size: int = 1000) -> Evaluate:
@@ -49,16 +65,7 @@ def make_evaluate(network: Layer, loss: Loss, batch_size: int = 1000) -> Evaluat
         loss: a loss.
         batch_size: the number of examples computed at a time.
     """
-
-    @jax.jit
-    def evaluate_batch(
-        params: Tree, state: Tree, inputs: Array, targets: Array, weights: Array
-    ) -> tuple[Array, Array]:
-        outputs, _, _ = network.forward(params, state, inputs)
-        value, _ = loss(outputs, targets, weights)
-        correct = is_correct(outputs, targets)
-        correct = jnp.mean(correct.reshape(len(correct), -1), -1)
-        return value * weights.sum(), jnp.sum(correct * weights)
+    evaluate_batch = jax.jit(make_sums(network, loss))
 
     def evaluate(params: Tree, state: Tree, split: Split) -> Evaluation:
         count = len(split.targets)

@@ -39,20 +39,7 @@ class Page:
 
     def __init__(self, exported: ExportedModule) -> None:
         self.exported = exported
-        description = exported.description
-
-        def listed(arrays: Any) -> list[dict[str, Any]]:
-            return [{**x, "address": x["offset"]} for x in arrays]
-
-        arrays = description["memory"]["arrays"]
-        layout = {
-            "arrays": listed({"name": name, **x} for name, x in arrays.items()),
-            "entries": {
-                name: {side: listed(entry[side]) for side in ("inputs", "outputs")}
-                for name, entry in description["entries"].items()
-            },
-        }
-        self.machine = Machine(WasmModule(exported.plain, layout))
+        self.machine = Machine(WasmModule(exported.plain, exported.description))
         self.machine.stay(**exported.arrays)
 
     def run(self, entry: str, **given: Any) -> dict[str, np.ndarray]:

@@ -29,16 +29,16 @@ export class Machine {
     return new Machine(made.instance.exports, description, arrays);
   }
 
-  constructor(exports, { memory, entries }, arrays) {
+  constructor(exports, { pages, arrays: staying, entries }, arrays) {
     const { buffer } = exports.memory;
-    if (buffer.byteLength < memory.pages * PAGE) throw new Problem("The network's memory is too small: the page is damaged.");
-    const view = ({ dtype, shape, offset }) => {
-      const data = new KINDS[dtype](buffer, offset, shape.reduce((product, side) => product * side, 1));
+    if (buffer.byteLength < pages * PAGE) throw new Problem("The network's memory is too small: the page is damaged.");
+    const view = ({ dtype, shape, address }) => {
+      const data = new KINDS[dtype](buffer, address, shape.reduce((product, side) => product * side, 1));
       return { data, shape };
     };
     const views = (list) => Object.fromEntries(list.map((array) => [array.name, view(array)]));
     this.exports = exports;
-    this.arrays = Object.fromEntries(Object.entries(memory.arrays).map(([name, array]) => [name, view(array)]));
+    this.arrays = views(staying);
     this.entries = {};
     for (const [name, { inputs, outputs }] of Object.entries(entries)) {
       this.entries[name] = { inputs: views(inputs), outputs: views(outputs) };
