@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxnn.arrays import Tree
 from jaxnn.config import Experiment
-from jaxnn.data.preparation import as_digits, as_emnist, as_fashion_mnist, as_kmnist, as_mnist
+from jaxnn.data.preparation import PREPARATIONS
 from jaxnn.errors import RunError, writing
 from jaxnn.files import write_whole
 from jaxnn.network import describe, leaves
@@ -27,9 +27,6 @@ from jaxnn.runs.export import ExportedModule
 from jaxnn.web.assets import PAGE, stylesheet
 from jaxnn.web.description import describe_given, describe_training, step_flops
 from jaxnn.web.messages import pack
-
-_PREPARATIONS = (as_digits, as_emnist, as_fashion_mnist, as_kmnist, as_mnist)
-"""What ``page/export/preparation.js`` knows too, by name."""
 
 _FILE_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; worker-src blob:; "
@@ -160,12 +157,13 @@ def _packed(experiment: Experiment, params: Tree, module: ExportedModule) -> byt
         **describe_given(dataset),
     }
     splits = module.description["splits"]
-    name = getattr(dataset.prepare, "__name__", "") if dataset.prepare in _PREPARATIONS else None
+    preparation = next((n for n, f in PREPARATIONS.items() if f is dataset.prepare), None)
+    known = dataset.prepare is None or preparation is not None
     lab["dataset"] |= {
         "splits": {name: split["count"] for name, split in splits.items()},
         "of": {name: split["of"] for name, split in splits.items()},
-        "drawable": lab["dataset"]["drawable"] and (dataset.prepare is None or name is not None),
-        "preparation": name,
+        "drawable": lab["dataset"]["drawable"] and known,
+        "preparation": preparation,
     }
     header = {
         "lab": lab,

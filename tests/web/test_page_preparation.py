@@ -9,25 +9,14 @@ import PIL.ImageDraw
 import pytest
 from playwright.sync_api import Browser, Route
 
-from jaxnn.data.preparation import (
-    as_digits,
-    as_emnist,
-    as_fashion_mnist,
-    as_kmnist,
-    as_mnist,
-    crop_and_resize,
-)
+from jaxnn.data.preparation import PREPARATIONS, as_digits, crop_and_resize
 from jaxnn.web.assets import PAGE
 
 pytestmark = pytest.mark.browser
 
 SITE = "http://blog.example/"
 WAYS = [
-    (as_digits, (8, 8, 1)),
-    (as_emnist, (28, 28, 1)),
-    (as_fashion_mnist, (28, 28, 1)),
-    (as_kmnist, (28, 28, 1)),
-    (as_mnist, (28, 28, 1)),
+    *((f, (8, 8, 1) if f is as_digits else (28, 28, 1)) for f in PREPARATIONS.values()),
     (None, (20, 30, 3)),
     (None, (32, 32, 1)),
 ]
