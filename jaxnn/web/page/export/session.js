@@ -43,7 +43,7 @@ export class Session {
 
   /** Whether there is something to do. */
   get busy() {
-    return this.#until !== null || this.#predictions.length > 0 || this.#wantsSnapshot;
+    return this.#until !== null || this.#validating !== null || this.#predictions.length > 0 || this.#wantsSnapshot;
   }
 
   // What is asked for
@@ -152,22 +152,15 @@ export class Session {
   }
 
   #train(ends) {
-    if (this.#until === null || this.#predictions.length) return;
+    if ((this.#until === null && !this.#validating) || this.#predictions.length) return;
     const started = performance.now();
-    while (this.#until !== null && performance.now() < ends) {
-      if (this.#validating) {
-        if (this.#validating.next().done) this.#validating = null;
-      } else if (this.step >= this.#until) {
-        break;
-      } else {
-        this.#stepOnce();
-      }
-    }
-    this.history.took((performance.now() - started) / 1000);
+    while (!this.#validating && this.#until !== null && this.step < this.#until && performance.now() < ends) this.#stepOnce();
+    this.history.took((performance.now() - started) / 1000); // a validation is no training
+    while (this.#validating && performance.now() < ends) if (this.#validating.next().done) this.#validating = null;
     if (this.#validating) return;
-    const finished = this.step >= this.#until;
-    if (finished) this.#until = null;
-    if (finished || this.history.due) {
+    const rests = this.#until === null || this.step >= this.#until;
+    if (rests) this.#until = null;
+    if (rests || this.history.due) {
       this.#publish();
       this.#status();
     }
@@ -182,7 +175,7 @@ export class Session {
     this.#chooseRows();
     const { loss, correct, learning_rate: rate } = this.machine.run(`step_${this.batchSize}`, { rows: this.rows, learning_rate: [this.#rate] });
     this.#version++;
-    this.#used = rate.data[0];
+    this.#used = known(rate.data[0]);
     if (!Number.isFinite(loss.data[0])) return this.#diverged(loss.data[0], this.#safe ?? copy);
     if (copy) [this.#safe, this.#spare] = [copy, this.#safe];
     this.history.add(loss.data[0], correct.data[0]);
@@ -211,7 +204,7 @@ export class Session {
   }
 
   #diverged(loss, copy) {
-    const [step, rate] = [this.step, this.#used ?? NaN];
+    const [step, rate] = [this.step, this.#used];
     this.#until = null;
     this.machine.restore(copy);
     this.#version++;
@@ -219,7 +212,7 @@ export class Session {
     this.tell("history", { reports: this.history.reports });
     this.tell("error", {
       message:
-        `The loss was ${loss} at step ${step}, with the learning rate ${Number(rate.toPrecision(3))}. Training pauses, and ` +
+        `The loss was ${loss} at step ${step}${rate === null ? "" : `, with the learning rate ${Number(rate.toPrecision(3))}`}. Training pauses, and ` +
         `the network is again as it was at step ${this.step}. A smaller learning rate may help.`,
     });
   }
@@ -279,7 +272,7 @@ export class Session {
     this.#chooseRows();
     const rate = this.machine.run(`step_${this.batchSize}`, { rows: this.rows, learning_rate: [this.#rate] }).learning_rate.data[0];
     this.machine.restore(before);
-    this.#used = Number.isNaN(rate) ? null : rate;
+    this.#used = known(rate);
   }
 
   #set(rate) {
@@ -357,6 +350,9 @@ export class Session {
     return { input, target, stored: null };
   }
 }
+
+/** A learning rate, or null where the optimizer has none. */
+const known = (rate) => (Number.isNaN(rate) ? null : rate);
 
 const isWhole = (value, below) => Number.isInteger(value) && value >= 0 && value < below;
 
