@@ -33,8 +33,8 @@ def main() -> None:
         "--examples",
         type=int,
         metavar="N",
-        help="training examples to carry (default: 8000, or as many as have 8 MB); of validation "
-        "and test, an eighth as many each",
+        help="training examples to carry (default: 8000, or as many as have 8 MB, at least a "
+        "batch); of validation and test, an eighth as many each",
     )
     parser.add_argument(
         "--allow-changes",
@@ -47,7 +47,9 @@ def main() -> None:
     check_page(arguments.web)
     print(f"Reading {arguments.run} ...")
     run = load_run(arguments.run, allow_changes=arguments.allow_changes)
-    number = arguments.examples or min(8000, 8_000_000 // run.dataset.train.inputs[:1].nbytes)
+    batch = run.config.training.batch_size
+    fitting = min(8000, 8_000_000 // run.dataset.train.inputs[:1].nbytes)
+    number = arguments.examples or max(batch, fitting)
     most = dict.fromkeys(SPLITS, -(-number // 8)) | {"train": number}
     print("Compiling the network and a step of its training to WebAssembly ...")
     module = export_module(run.experiment, run.params, run.state, most)
