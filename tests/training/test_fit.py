@@ -196,7 +196,7 @@ def test_a_whole_run_compiles_its_program_once(caplog: pytest.LogCaptureFixture)
         assert [next(reports).step for _ in range(2)] == [8, 10]
         assert compiled() == ["jit(evaluate_batch)"]
         assert [report.step for report in reports][-1] == 40
-        assert compiled() == []
+        assert not {"jit(chunk)", "jit(evaluate_batch)"} & set(compiled())
 
 
 def test_reports_add_up() -> None:
