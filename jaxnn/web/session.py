@@ -113,7 +113,7 @@ class Session:
             kind = "light"
         elif function in (self.pause, self.reset, self.configure):
             kind = "urgent"
-        elif function in (self.start, self.step, self.epoch):
+        elif function in (self.start, self.step, self.epoch, self.set_learning_rate):
             kind = "command"
         self._work.put(lambda: function(*arguments), future, kind)
         return future

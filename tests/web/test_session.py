@@ -219,6 +219,20 @@ def test_a_scheduled_learning_rate_becomes_constant_and_the_rest_stays(start: St
     assert float(rates["learning_rate"]) == pytest.approx(0.005)
 
 
+def test_a_learning_rate_is_for_what_was_there_when_it_was_set(start: Start) -> None:
+    session = start(config(optimizer={"sgd": 0.1}))
+    released = threading.Event()
+    session.call(released.wait, 60)
+    changed = session.call(session.set_learning_rate, 0.5)
+    other = Configure(type="configure", optimizer={"adam": 0.01})
+    session.call(session.configure, other)
+    released.set()
+    changed.result(60)
+    now = hyperparameters(state(session).optimizer_state)
+    assert float(now["learning_rate"]) == pytest.approx(0.01)
+    assert session.lab["config"]["optimizer"]["adam"]["learning_rate"] == 0.01
+
+
 def test_an_optimizer_without_a_learning_rate_has_none_to_change(start: Start) -> None:
     session = start(config(optimizer={"clip_by_global_norm": 1.0}))
     mailbox = client(session)
