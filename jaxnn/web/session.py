@@ -290,9 +290,11 @@ class Session:
         """Does a part of the work; if it fails, training pauses and the lab goes on."""
         try:
             work()
-        except GivenUpError:  # by who paused, or will have all begin anew; others get their answers
+        except GivenUpError:  # for a pause, a reset, or a config that may turn out to be none
             self._until, self._reports = None, None
-            self._predictions.begin_anew()
+            self._predictions.begin_anew()  # who waits for them still gets them
+            self._publish_reports()
+            self._tell_status()
         except Exception as error:
             if not isinstance(error, JaxnnError):
                 traceback.print_exc()

@@ -631,6 +631,17 @@ def test_a_reset_is_answered_whatever_takes_long(stuck: Session) -> None:
     assert numbers(state(stuck)) == numbers(trained(1))
 
 
+def test_a_config_that_cannot_be_ends_training_too_and_that_is_told(stuck: Session) -> None:
+    mailbox = client(stuck)
+    assert heard(mailbox, "status")[-1]["running"]
+    with pytest.raises(JaxnnError, match="unknown layer"):
+        stuck.call(stuck.configure, Configure(type="configure", model="x")).result(60)
+    assert not stuck.running
+    assert not heard(mailbox, "status")[-1]["running"]
+    do(stuck, stuck.step)
+    assert numbers(state(stuck)) == numbers(trained(2))
+
+
 def test_the_end_is_answered_whatever_takes_long(stuck: Session, tmp_path: Path) -> None:
     waiting = stuck.call(stuck.trace, Stored(split="test", index=0))
     stuck.close()
