@@ -421,16 +421,18 @@ class Session:
         if self._until is not None and started < self._snapshot_due:
             return
         made: dict[str, bytes] = {}
-        for mailbox in self._mailboxes:
+        for mailbox in list(self._mailboxes):  # while one is computed, clients come and go
             if not self._due(mailbox):
                 continue
-            assert mailbox.example is not None
-            key = mailbox.example.model_dump_json()
+            example = mailbox.example
+            assert example is not None
+            key = example.model_dump_json()
             if key not in made:
-                made[key] = self._trace("snapshot", mailbox.example)
-            mailbox.ready = False
-            mailbox.shown = (self._version, mailbox.example)
-            mailbox.put("snapshot", made[key])
+                made[key] = self._trace("snapshot", example)
+            if mailbox.example == example:  # else its turn comes again, with what it watches now
+                mailbox.ready = False
+                mailbox.shown = (self._version, example)
+                mailbox.put("snapshot", made[key])
         if made and compiled:  # else most of the time was the compiler's
             ended = time.monotonic()
             self._snapshot_due = ended + (ended - started) * (1 / SNAPSHOT_SHARE - 1)

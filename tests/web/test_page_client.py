@@ -133,6 +133,13 @@ def test_what_a_client_can_do_is_told_to_it(opened: Open) -> None:
     expect(page.locator("[data-name=speed]")).to_have_text("4,320")
     asked = "sent.filter(({ type }) => type === 'ready').length"
     before = page.evaluate(asked)
+    late = (
+        "{...jaxnn.trace.header, example: {split: 'test', index: 250}, step: 2}"  # no more watched
+    )
+    page.evaluate(f"told.snapshot({{...jaxnn.trace, header: {late}}})")
+    until(page.page, lambda: page.evaluate(asked) > before)
+    assert page.evaluate("jaxnn.trace.header.step") == 0
+    before = page.evaluate(asked)
     page.evaluate("told.snapshot({...jaxnn.trace, header: {...jaxnn.trace.header, step: 3}})")
     until(page.page, lambda: page.evaluate(f"jaxnn.trace.header.step === 3 && {asked}") > before)
     page.evaluate("told.error({message: 'it cannot be done'})")

@@ -454,6 +454,36 @@ def test_compiling_the_first_snapshot_delays_no_other(start: Start) -> None:
     assert session.call(lambda: session._snapshot_due).result(60) > 0
 
 
+def test_who_watches_another_example_meanwhile_gets_that_one(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = start()
+    watching, leaving, other = client(session), client(session), client(session)
+    entered, released = threading.Event(), threading.Event()
+    traced = session._programs.trace
+
+    def slow(*arguments: Any) -> bytes:
+        entered.set()
+        assert released.wait(60)
+        return traced(*arguments)
+
+    monkeypatch.setattr(session._programs, "trace", slow)
+    for mailbox in (watching, leaving, other):
+        mailbox.example = Stored(split="test", index=7)
+    session.call(lambda: list(map(session.ready, (watching, leaving, other))))
+    assert entered.wait(60)
+    session.call(session.watch, watching, Stored(split="test", index=8)).result(60)
+    session.call(session.leave, leaving).result(60)
+    released.set()
+    for _ in range(3):
+        session.call(lambda: None).result(60)
+    shown = [
+        [unpack(m)[0]["example"]["index"] for m in mailbox.take() if isinstance(m, bytes)]
+        for mailbox in (watching, other)
+    ]
+    assert shown == [[8], [7]]
+
+
 def test_an_example_that_is_not_there_cannot_be_watched(start: Start) -> None:
     session = start()
     mailbox = client(session)

@@ -82,7 +82,7 @@ export class State {
       snapshot: (trace) =>
         requestAnimationFrame(() => {
           this.#snapshot = false;
-          this.#show(trace);
+          if (same(trace.header.example, this.example)) this.#show(trace);
           this.#follow();
         }),
       connected: () => {
@@ -127,3 +127,6 @@ export class State {
 /** A trace of the network before the last change may still arrive after it. */
 const fits = ({ arrays }, { layers }) =>
   layers.every(({ out_shape }, i) => String(arrays[`${i}.output`]?.shape) === String(out_shape));
+
+/** Whether two examples are the same one of the data set, or both are drawings. */
+const same = (a, b) => a?.split === b?.split && a?.index === b?.index;
