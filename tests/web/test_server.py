@@ -4,6 +4,7 @@ import base64
 import contextlib
 import http.client
 import json
+import math
 import os
 import re
 import signal
@@ -29,7 +30,7 @@ from websockets.sync.client import ClientConnection, connect
 from jaxnn import load_run
 from jaxnn.config import build, parse_config
 from jaxnn.data import prepare
-from jaxnn.training import init_train_state
+from jaxnn.training import Examples, init_train_state
 from jaxnn.web import patience
 from jaxnn.web.assets import PAGE
 from jaxnn.web.messages import LARGEST_BODY, LARGEST_MESSAGE, unpack
@@ -518,6 +519,57 @@ def test_connections_that_are_held_are_hung_up(
                     pass  # what was answered comes first
 
 
+@pytest.fixture
+def large(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[socket.socket, int]]:
+    """A connection whose large answer the client has begun to read, and the bytes of its content.
+
+    It is more than the system keeps for a client, whom the server waits for for a second.
+    """
+    monkeypatch.setattr(patience, "LOOK", 0.2)
+    dataset, count = lab.session.experiment.dataset, 250_000
+    targets = np.resize(dataset.test.targets, count)
+    many = Examples(np.zeros((count, 8, 8, 1), np.uint8), targets)
+    larger = lab.session.experiment._replace(dataset=dataset._replace(test=many))
+    monkeypatch.setattr(lab.session, "experiment", larger)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        connection.settimeout(60)
+        connection.connect(("127.0.0.1", lab.port))
+        connection.sendall(
+            f"GET /api/data/test/inputs HTTP/1.1\r\nHost: 127.0.0.1:{lab.port}\r\n"
+            "Connection: close\r\n\r\n".encode()
+        )
+        assert connection.recv(1)
+        yield connection, many.inputs.nbytes
+
+
+def rest(connection: socket.socket, rate: float) -> int:
+    """Reads all that is sent yet, so many bytes a second at most; returns how many there were."""
+    got, began = 0, time.monotonic()
+    with contextlib.suppress(ConnectionError):
+        while part := connection.recv(64 * 1024):
+            got += len(part)
+            time.sleep(max(0, began + got / rate - time.monotonic()))
+    return got
+
+
+def test_a_client_that_reads_slowly_gets_all(large: tuple[socket.socket, int]) -> None:
+    connection, size = large
+    assert rest(connection, 4_000_000) > size
+
+
+def test_a_client_that_reads_no_more_is_hung_up_in_the_middle_of_its_answer(
+    lab: Lab, large: tuple[socket.socket, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "MOST", 1)  # this one
+    connection, size = large
+    deadline = time.monotonic() + 60
+    while answers(lab) != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert rest(connection, math.inf) < size
+
+
 def answers(lab: Lab) -> int:
     try:
         return lab.get("/api/lab").status_code
@@ -529,6 +581,7 @@ def test_more_connections_than_can_be_are_not_accepted(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patience, "MOST", 20)
+    monkeypatch.setattr(patience, "LOOK", 1000)  # nor is it for want of patience
     with contextlib.ExitStack() as stack:
         for _ in range(30):
             address = ("127.0.0.1", lab.port)
