@@ -73,8 +73,9 @@ CLIENTS = 32
 """Live connections at a time."""
 CONNECTIONS = 128
 """Connections of any kind at a time."""
-UNDER_WAY = 16
-"""Commands of one live connection that are read before the first of them is done."""
+UNDER_WAY, COMMAND = 1024 * 1024, 1024
+"""Bytes of one live connection's commands that are read before the first of them is done; and what
+a command counts besides its own, so that there are never too many."""
 LARGEST_ANSWER = 16 * 1024 * 1024
 """Bytes of inputs in one answer."""
 
@@ -294,6 +295,7 @@ async def _converse(session: Session, websocket: WebSocket) -> None:
             loop.call_soon_threadsafe(there.set)
 
     mailbox = Mailbox(wake, session.history)
+    waiting, done, obeying = 0, asyncio.Event(), set[asyncio.Task[None]]()
 
     async def sending() -> None:
         while True:
@@ -306,6 +308,7 @@ async def _converse(session: Session, websocket: WebSocket) -> None:
                     await websocket.send_text(message)
 
     async def obey(text: str | bytes) -> None:
+        nonlocal waiting
         try:
             await _obey(session, mailbox, text)
         except Exception as error:
@@ -313,25 +316,30 @@ async def _converse(session: Session, websocket: WebSocket) -> None:
                 traceback.print_exc()
             mailbox.put("error", to_json({"type": "error", "message": str(error)}))
         finally:
-            room.release()
+            waiting -= len(text) + COMMAND
+            done.set()
 
     async def receiving() -> None:
+        nonlocal waiting
         while True:
             message = await websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return
-            await room.acquire()  # what is asked need not be done before more is read
-            task = asyncio.create_task(obey(message.get("text") or message.get("bytes") or b""))
+            text = message.get("text") or message.get("bytes") or b""
+            waiting += len(text) + COMMAND
+            task = asyncio.create_task(obey(text))
             obeying.add(task)
             task.add_done_callback(obeying.discard)
+            while waiting > UNDER_WAY:  # else what is asked need not be done before more is read
+                done.clear()
+                await done.wait()
 
-    room, obeying = asyncio.Semaphore(UNDER_WAY), set[asyncio.Task[None]]()
     tasks: list[asyncio.Task[None]] = []
     try:
         await _asked(session, session.join, mailbox)
         tasks = [asyncio.create_task(sending()), asyncio.create_task(receiving())]
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
             with contextlib.suppress(WebSocketDisconnect, RuntimeError):
                 task.result()
     finally:

@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -269,6 +270,36 @@ def test_training_is_steered_and_told(lab: Lab) -> None:
         say(page, type="configure", optimizer={"sgd": 0.1})
         assert hear(other, "lab")["config"]["optimizer"]["sgd"]["learning_rate"] == 0.1
         assert hear(page, "history")["reports"] == []
+
+
+def test_a_pause_is_heard_however_many_commands_wait(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, released = threading.Event(), threading.Event()
+    fit = lab.session._fit
+
+    def endless() -> Any:
+        entered.set()
+        released.wait(60)
+        yield from fit()
+
+    monkeypatch.setattr(lab.session, "_fit", endless)
+    lab.session.call(lambda: setattr(lab.session, "_reports", None)).result(60)
+    with lab.live() as page:
+        try:
+            say(page, type="start")
+            assert entered.wait(60)
+            while not hear(page, "status")["running"]:
+                pass
+            for number in range(100):
+                say(page, type="set", learning_rate=0.1 + number / 1000)
+            say(page, type="pause")
+            while hear(page, "status")["running"]:
+                pass
+            assert lab.session.computing  # what was stuck still is
+        finally:
+            released.set()
+            monkeypatch.setattr(lab.session, "_fit", fit)
 
 
 def test_a_wrong_command_is_told_to_its_sender_alone(lab: Lab) -> None:
