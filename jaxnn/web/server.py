@@ -181,10 +181,13 @@ def make_app(session: Session, port: int) -> ASGIApp:
             return
         connected.add(websocket)
         try:
-            await websocket.accept()
+            try:
+                await websocket.accept()
+            except RuntimeError:
+                return  # the client has left before it was let in
             await _converse(session, websocket)
-        except (JaxnnError, WebSocketDisconnect, RuntimeError):
-            pass  # the lab ends, or the client has left before it was let in
+        except (JaxnnError, WebSocketDisconnect):
+            pass  # the lab ends, or the client has left
         except Exception:
             traceback.print_exc()
         finally:
@@ -340,8 +343,7 @@ async def _converse(session: Session, websocket: WebSocket) -> None:
         tasks = [asyncio.create_task(sending()), asyncio.create_task(receiving())]
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
-            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-                task.result()
+            task.result()
     finally:
         for task in tasks:
             task.cancel()

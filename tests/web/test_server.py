@@ -302,6 +302,18 @@ def test_a_pause_is_heard_however_many_commands_wait(
             monkeypatch.setattr(lab.session, "_fit", fit)
 
 
+def test_what_fails_in_a_conversation_is_no_secret(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(mailbox: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(lab.session, "join", broken)
+    with lab.live() as page, pytest.raises(ConnectionClosed):
+        hear(page, "status")
+    assert "RuntimeError: a fault of ours" in capfd.readouterr().err
+
+
 def test_a_wrong_command_is_told_to_its_sender_alone(lab: Lab) -> None:
     with lab.live() as page, lab.live() as other:
         say(page, type="explode")
