@@ -96,7 +96,8 @@ class _Run:
         self.rate: tuple[float, float] | None = None  # learning rate, and since which epoch
         self.peak = 0.0  # learning rate
         self.layers: Mapping[str, Mapping[str, float]] = {}
-        self.validations: list[tuple[float, float, float, float]] = []
+        self.validations: list[tuple[float, float, float, float]] = []  # those that are finite
+        self.validated = False  # by the last report
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Takes note of a report."""
@@ -113,9 +114,10 @@ class _Run:
             self.rate = rate, epoch
             self.peak = max(self.peak, rate)
         self.layers = row.get("statistics", self.layers)
-        if "validation_loss" in row:
-            found = row["validation_loss"], row["validation_accuracy"], epoch, loss
-            self.validations.append(found)
+        validation_loss = row.get("validation_loss")
+        self.validated = validation_loss is not None and math.isfinite(validation_loss)
+        if self.validated:
+            self.validations.append((validation_loss, row["validation_accuracy"], epoch, loss))
 
     def troubles(self) -> Iterator[_Trouble]:
         """Yields what is wrong, causes before what follows from them."""
@@ -218,7 +220,7 @@ class _Run:
     def _strange_labels(self) -> Iterator[_Trouble]:
         if self.classes is None or len(self.validations) < STRANGE_EPOCHS:
             return
-        if "validation_loss" not in self.row or self.row["accuracy"] <= STRANGE / self.classes:
+        if not self.validated or self.row["accuracy"] <= STRANGE / self.classes:
             return
         chance, best = 1 / self.classes, max(row[1] for row in self.validations)
         deviation = math.sqrt(chance * (1 - chance) / self.row["validation_examples"])
@@ -233,7 +235,7 @@ class _Run:
             )
 
     def _over_fitting(self) -> Iterator[_Trouble]:
-        if "validation_loss" not in self.row:
+        if not self.validated:
             return
         loss, _, _, train_loss = self.validations[-1]
         least, _, when, train_then = min(self.validations)

@@ -12,8 +12,8 @@ from jaxnn.errors import RunError, writing
 from jaxnn.files import write_whole
 from jaxnn.training import LayerStatistics, Report
 
-LARGEST = 1e300
-"""Larger numbers are not of a report: nothing could be reckoned with them."""
+_RELIED_ON = ("epoch", "loss", "accuracy", "examples_per_second", "train_seconds")
+_VALIDATION = ("validation_accuracy", "validation_examples")
 
 
 @contextmanager
@@ -86,9 +86,14 @@ def read_metrics(path: Path) -> tuple[list[dict[str, Any]], str]:
 
 
 def _is_report(report: Any) -> bool:
-    """Returns whether a line has what others rely on; errors tell of what is missing, too."""
-    values = [report[key] for key in ("loss", "accuracy")]
-    values += [v for key, v in report.items() if key not in ("statistics", "warnings")]
+    """Returns whether a line has what others rely on; errors tell of what is missing, too.
+
+    A number that is not one for others may be null, which NaN and infinity are written as.
+    """
+    numbers = [report[key] for key in _RELIED_ON]
+    if "validation_loss" in report:
+        numbers += [report[key] for key in _VALIDATION]
+    values = [v for key, v in report.items() if key not in ("statistics", "warnings")]
     for layer in report.get("statistics", {}).values():
         values += [layer["activation_mean"], layer["activation_deviation"], layer["d_output_norm"]]
         values += layer.values()
@@ -96,11 +101,17 @@ def _is_report(report: Any) -> bool:
     return (
         type(report["step"]) is int
         and 0 <= report["step"] < 2**31
-        and report["epoch"] is not None
         and isinstance(texts, list)
         and all(isinstance(text, str) for text in texts)
-        and all(v is None or (type(v) in (int, float) and abs(v) <= LARGEST) for v in values)
+        and all(map(is_number, numbers))
+        and report.get("validation_examples", 1) > 0
+        and all(v is None or is_number(v) for v in values)
     )
+
+
+def is_number(value: Any) -> bool:
+    """Returns whether a value from JSON is a number that can be reckoned with."""
+    return type(value) in (int, float) and abs(value) <= 1e300
 
 
 def cut(path: Path, step: int) -> None:

@@ -9,7 +9,6 @@ it is being written, ``.lock`` and ``.owner`` say by whom.
 import datetime
 import errno
 import json
-import math
 import os
 import re
 import socket
@@ -25,6 +24,7 @@ from filelock import FileLock, Timeout
 from jaxnn.config import Config, load_config
 from jaxnn.errors import RunError, shown, writing
 from jaxnn.files import write_text
+from jaxnn.observe.metrics import is_number
 
 CONFIG, DATA, METRICS, CHECKPOINTS, MODEL, SUMMARY = (
     "config.yaml",
@@ -108,11 +108,6 @@ def read_summary(path: Path) -> dict[str, Any]:
     if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
         raise RunError(f"{file}: warnings: expected sentences, found {shown(warnings)}")
     return values
-
-
-def is_number(value: Any) -> bool:
-    """Returns whether a value from JSON is a number that can be reckoned with."""
-    return type(value) in (int, float) and abs(value) <= 1e300 and not math.isnan(value)
 
 
 @contextmanager

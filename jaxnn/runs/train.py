@@ -5,6 +5,7 @@ takes it up inside an epoch and ends with the same bits as if nothing had happen
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from jaxnn.errors import ConfigError, RunError, writing
 from jaxnn.files import write_text
 from jaxnn.observe import check_tensorboard, health, metrics, read_metrics, to_json
 from jaxnn.observe import tensorboard as event_files
-from jaxnn.observe.metrics import cut
+from jaxnn.observe.metrics import cut, is_number
 from jaxnn.optimizers import hyperparameters, set_hyperparameters
 from jaxnn.runs.data import load_data, read_data, say_old, to_keep, write_data
 from jaxnn.runs.directory import (
@@ -30,7 +31,6 @@ from jaxnn.runs.directory import (
     SUMMARY,
     check_free,
     git_commit,
-    is_number,
     new_directory,
     owned,
     read_config,
@@ -234,15 +234,6 @@ def _check_info(info: Any) -> None:
         raise ValueError("its warnings are no sentences")
 
 
-def _watch(path: Path, experiment: Experiment) -> Callable[[Report], tuple[str, ...]]:
-    """Returns what watches a run's health, which knows the reports before, if these are whole."""
-    classes = len(experiment.dataset.classes)
-    try:
-        return health(read_metrics(path / METRICS)[0], classes=classes)
-    except (KeyError, TypeError, ValueError, ArithmeticError):
-        return health(classes=classes)
-
-
 def _has_begun(path: Path) -> bool:
     """Returns whether a run has checkpoints, or had: the first is written before all else."""
     there = [path / METRICS, path / MODEL, *(path / CHECKPOINTS).glob("step-*.json")]
@@ -277,7 +268,8 @@ def _carry_out(
     train_seconds, compile_seconds = info["train_seconds"], info["compile_seconds"]
     saved_step, saved_at = int(start.step), time.monotonic()
     step = saved_step
-    watch = _watch(path, experiment)
+    before, _ = read_metrics(path / METRICS)
+    watch = health(before, classes=len(experiment.dataset.classes))
     try:
         with ExitStack() as stack:
             requests = stack.enter_context(stop_requests())
@@ -423,9 +415,12 @@ def _total_steps(experiment: Experiment) -> int:
 
 
 def _best(best: dict[str, Any] | None, report: Report) -> dict[str, Any] | None:
-    """Returns the best epoch on validation so far: by accuracy, among equals by loss."""
+    """Returns the best epoch on validation so far: by accuracy, among equals by loss.
+
+    One whose loss is not finite is none.
+    """
     validation = report.validation
-    if validation is None:
+    if validation is None or not math.isfinite(validation.loss):
         return best
     if best and (best["accuracy"], -best["loss"]) >= (validation.accuracy, -validation.loss):
         return best

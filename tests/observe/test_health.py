@@ -1,11 +1,12 @@
 """Sentences on a run's health: said when there is reason, once, with the evidence."""
 
 import json
+import math
 from typing import Any
 
 import pytest
 
-from jaxnn.observe import health
+from jaxnn.observe import health, to_json
 from jaxnn.observe.metrics import record
 from jaxnn.training import Evaluation, LayerStatistics, Report
 
@@ -112,6 +113,24 @@ def test_a_validation_loss_that_rises_alone_is_no_over_fitting() -> None:
         for i in range(1, 10)
     ]
     assert sentences(reports) == []
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_validation_loss_that_is_not_finite_says_nothing(loss: float) -> None:
+    """Over-fitting is seen all the same, and by a run that goes on from its records, too."""
+    reports = [
+        report(3.0 + i, 0.1 / i, validation=Evaluation(0.3 * i, 0.9 - 0.01 * i, 100))
+        for i in range(1, 9)
+    ]
+    strange = reports[2]._replace(validation=Evaluation(loss, 0.9, 100))
+    rows = [json.loads(to_json(record(r))) for r in (strange, *reports[:4])]
+    assert rows[0]["validation_loss"] is None
+    watch = health(rows, classes=2)
+    assert watch(strange) == ()
+    told = sentences([strange, *reports])
+    assert [text.partition(":")[0] for text in told] == ["over-fitting"]
+    assert "nan" not in told[0]
+    assert "inf" not in told[0]
 
 
 def test_a_validation_that_is_worse_once_is_no_over_fitting() -> None:

@@ -116,7 +116,11 @@ def test_a_mistake_of_another_consumer_is_not_taken_for_one_of_writing(tmp_path:
 # --- Reading back
 
 
-LINE = '{"step": 3, "epoch": 1, "loss": 2, "accuracy": 0}\n'
+LINE = (
+    '{"step": 3, "epoch": 1, "loss": 2, "accuracy": 0, "examples_per_second": 9, '
+    '"train_seconds": 1}\n'
+)
+VALID = ', "validation_loss": null, "validation_accuracy": 0.5, "validation_examples": 9}'
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
@@ -148,6 +152,14 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
         (LINE.replace("}", ', "train_seconds": []}'), 0, "line 1 is no report"),
         (LINE.replace("}", ', "warnings": [1]}'), 0, "line 1 is no report"),
         (LINE + '{"step": 3, "epoch": 1}\n' + LINE, 1, "line 2 is no report"),
+        *(
+            (LINE + LINE.replace(f'"{key}": ', f'"{key}": null, "no {key}": '), 1, "line 2 is no")
+            for key in ("epoch", "loss", "accuracy", "examples_per_second", "train_seconds")
+        ),
+        (LINE.replace(', "train_seconds": 1', ""), 0, "line 1 is no report"),
+        (LINE.replace("}", VALID), 1, ""),  # a loss that was not finite
+        (LINE.replace("}", VALID.replace("0.5", "null")), 0, "line 1 is no report"),
+        (LINE.replace("}", VALID.replace("9}", "0}")), 0, "line 1 is no report"),
         (LINE.replace("}", ', "statistics": 3}'), 0, "line 1 is no report"),
         (LINE.replace("}", ', "statistics": {"0": {}}}'), 0, "line 1 is no report"),
         ("nonsense\n" + LINE, 0, "line 1 is no report"),

@@ -406,6 +406,22 @@ def test_only_the_last_checkpoints_and_the_best_are_kept(whole: Path) -> None:
     assert kept == {296, 300, best}
 
 
+def test_a_validation_loss_that_is_not_finite_is_not_the_best(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    arrays = {f"x_{name}": random.normal(0, 1e-3, (20, 3)) for name in ("train", "test")}
+    arrays["x_validation"] = np.full((4, 3), 1e38)
+    labels = {name.replace("x", "y"): np.arange(len(x)) % 2 for name, x in arrays.items()}
+    np.savez(tmp_path / "large.npz", **arrays, **labels)
+    data = {"npz": {"path": str(tmp_path / "large.npz"), "normalize": "standard"}}
+    training = {"epochs": 2, "batch_size": 10, "statistics_steps": 0, "patience": 9}
+    config = {"data": data, "model": [{"dense": 2}], "training": training}
+    run = train(parse_config(config), tmp_path / "run")
+    assert run.summary["best"] is None
+    assert run.summary["validation_loss"] is None
+    assert resume(run.path, ["training.epochs=3"]).summary["steps"] == 6
+    assert load_run(run.path).summary["test_loss"] < 2
+
+
 def test_training_stops_early_with_the_best_parameters(tmp_path: Path) -> None:
     """Without a learning rate no epoch is better than the first."""
     values = VALUES | {
