@@ -15,6 +15,7 @@ import numpy as np
 from jaxnn import cli
 from jaxnn.config import build, load_config
 from jaxnn.data import statistics, summary
+from jaxnn.data.dataset import SPLITS
 from jaxnn.errors import JaxnnError
 from jaxnn.plots import COLUMNS, contact_sheet, save
 
@@ -27,9 +28,7 @@ def main() -> None:
     )
     parser.add_argument("config", help="a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
-    parser.add_argument(
-        "--split", choices=("train", "validation", "test"), default="train", help="default train"
-    )
+    parser.add_argument("--split", choices=SPLITS, default="train", help="default train")
     parser.add_argument(
         "--class", dest="class_name", metavar="NAME", help="only examples of this class"
     )

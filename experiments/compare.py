@@ -6,7 +6,6 @@ python experiments/compare.py runs/wide-* runs/narrow-* --output wide-or-narrow.
 
 import argparse
 import string
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxnn import cli
-from jaxnn.errors import RunError
+from jaxnn.errors import RunError, warn
 from jaxnn.plots import compared_curves, save
 from jaxnn.runs import (
     DATA,
@@ -69,10 +68,9 @@ def main() -> None:
         print(text)
     unknown = [str(record.path) for record in records if record.config and not record.data]
     if unknown and len(records) > 1:
-        print(
-            f"warning: whether these had the same data is not known, for they have no {DATA}: "
-            + ", ".join(unknown),
-            file=sys.stderr,
+        warn(
+            f"whether these had the same data is not known, for they have no {DATA}: "
+            f"{', '.join(unknown)}"
         )
     groups = group_by_config(records)
     if not groups:

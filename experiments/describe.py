@@ -9,6 +9,7 @@ import json
 
 from jaxnn import cli
 from jaxnn.config import Config, build, load_config
+from jaxnn.data.dataset import SPLITS
 from jaxnn.network import summary
 
 
@@ -31,10 +32,7 @@ def main() -> None:
         parser.error("a config is needed")
     experiment = build(load_config(arguments.config, arguments.overrides))
     dataset = experiment.dataset
-    splits = ", ".join(
-        f"{len(getattr(dataset, split).targets):,} {split}"
-        for split in ("train", "validation", "test")
-    )
+    splits = ", ".join(f"{len(getattr(dataset, split).targets):,} {split}" for split in SPLITS)
     print(f"data: {dataset.name}, {splits} examples, {len(dataset.classes)} classes\n")
     print(summary(experiment.network, dataset.in_shape), "\n")
     print(experiment.config.to_yaml(), end="")

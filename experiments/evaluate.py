@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxnn import cli
+from jaxnn.data.dataset import SPLITS
+from jaxnn.errors import printable
 from jaxnn.files import write_text
 from jaxnn.metrics import confusions, evaluation
 from jaxnn.plots import evaluation_pictures, save
@@ -26,9 +28,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", help="a run directory; the results are written there")
-    parser.add_argument(
-        "--split", choices=("train", "validation", "test"), default="test", help="default test"
-    )
+    parser.add_argument("--split", choices=SPLITS, default="test", help="default test")
     parser.add_argument(
         "--top",
         type=int,
@@ -80,10 +80,10 @@ def show(report: dict[str, Any]) -> None:
         table.add_column(name, justify="right")
     for row in report["classes"]:
         shares = [percent(row[key]) for key in ("precision", "recall", "f1")]
-        table.add_row(row["name"], *shares, f"{row['support']:,}")
+        table.add_row(printable(row["name"]), *shares, f"{row['support']:,}")
     output.print("", table, sep="\n")
 
-    names = [row["name"] for row in report["classes"]]
+    names = [printable(row["name"]) for row in report["classes"]]
     counts = confusions(np.array(report["confusion"]), MOST_SHOWN)
     if not counts:
         return
@@ -99,9 +99,9 @@ def show(report: dict[str, Any]) -> None:
     for row in report["mistakes"][:MOST_SHOWN]:
         table.add_row(
             str(row["example"]),
-            row["prediction"],
+            printable(row["prediction"]),
             f"{row['probability']:.2%}",
-            row["target"],
+            printable(row["target"]),
             f"{row['target_probability']:.2%}",
         )
     output.print(table)

@@ -11,8 +11,9 @@ import argparse
 from pathlib import Path
 
 from jaxnn import cli
+from jaxnn.data.dataset import SPLITS
 from jaxnn.runs import load_run
-from jaxnn.runs.export import SPLITS, export_module
+from jaxnn.runs.export import export_module
 from jaxnn.web.export import check_page, export_page
 
 

@@ -67,7 +67,7 @@ def main() -> None:
         for path, row, best in zip(arguments.images, probabilities, order, strict=True):
             print(printable(str(path)))
             for k in best:
-                name = f"{run.classes[k]:<{width}}"
+                name = printable(f"{run.classes[k]:<{width}}")
                 print(f"  {name}  {row[k]:>7.2%}  {bar(row[k])}".rstrip())
             if row.max() < UNSURE:
                 print(f"  unsure: no class has a probability of {UNSURE:.0%} or more")

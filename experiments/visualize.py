@@ -9,6 +9,7 @@ the folder plots of the run, and with results and config to its report.html, a s
 import argparse
 
 from jaxnn import cli
+from jaxnn.data.dataset import SPLITS
 from jaxnn.files import write_text
 from jaxnn.plots import save
 from jaxnn.runs import load_run
@@ -21,9 +22,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", help="a run directory; the pictures are written there")
-    parser.add_argument(
-        "--split", choices=("train", "validation", "test"), default="test", help="default test"
-    )
+    parser.add_argument("--split", choices=SPLITS, default="test", help="default test")
     parser.add_argument(
         "--example",
         type=int,

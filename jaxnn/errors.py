@@ -3,7 +3,7 @@
 import re
 import reprlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,12 @@ _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 200, 200
 def shown(value: object) -> str:
     """Returns a value as an error shows it: its ``repr``, or the beginning of one that is long."""
     return _SHORT.repr(value)
+
+
+def some(names: Sequence[str], most: int = 10) -> str:
+    """Returns the first of some names, and how many more there are."""
+    more = [f"{len(names) - most:,} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more])
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxnn.data.dataset import Normalize, Split
-from jaxnn.errors import DataError, warn
+from jaxnn.errors import DataError, some, warn
 
 LARGEST = 1e300
 """Larger numbers are refused: float64 has no place for their differences and squares."""
@@ -188,7 +188,6 @@ def _deviation(values: np.ndarray) -> np.ndarray:
 
 def _listed(columns: np.ndarray, names: Sequence[str] = ()) -> str:
     numbers = np.flatnonzero(columns)
-    shown = [repr(names[k]) if names else str(k) for k in numbers[:_MOST_NAMED]]
-    more = len(numbers) - len(shown)
     word = "column" if len(numbers) == 1 else "columns"
-    return f"{word} {', '.join(shown)}{f' and {more} more' if more else ''}"
+    listed = [repr(names[int(k)]) if names else str(k) for k in numbers]
+    return f"{word} {some(listed, _MOST_NAMED)}"

@@ -10,6 +10,9 @@ from jaxnn.arrays import AnyArray, standardized
 if TYPE_CHECKING:
     from jaxnn.data.centring import Centring
 
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
 Normalize = Literal["standard", "unit", "none"]
 """How a loader chooses ``Dataset.mean`` and ``Dataset.deviation``; see ``normalization``."""
 

@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnn.data.centring import Centring
-from jaxnn.data.dataset import Dataset, Split
+from jaxnn.data.dataset import SPLITS, Dataset, Split, SplitName
 from jaxnn.data.preparation import PREPARATIONS
-from jaxnn.errors import DataError
-
-SPLITS = ("train", "validation", "test")
+from jaxnn.errors import DataError, some
 
 _BLOCK = 1 << 24
 """Bytes that are hashed at a time, by as many threads as there are processors."""
@@ -46,7 +44,7 @@ class DatasetInfo(NamedTuple):
 
     dataset: Dataset
     limits: tuple[float, float]
-    splits: dict[str, Fingerprint]
+    splits: dict[SplitName, Fingerprint]
 
 
 def dataset_info(dataset: Dataset) -> DatasetInfo:
@@ -54,8 +52,8 @@ def dataset_info(dataset: Dataset) -> DatasetInfo:
 
     Blocks of them are hashed in parallel, which takes less time than normalization did.
     """
-    splits: dict[str, Split] = {name: getattr(dataset, name) for name in SPLITS}
-    empty: dict[str, Any] = {
+    splits: dict[SplitName, Split] = {name: getattr(dataset, name) for name in SPLITS}
+    empty: Any = {
         name: Split(*(array[:0].copy() for array in split)) for name, split in splits.items()
     }
     fingerprints, limits = {}, []
@@ -158,15 +156,20 @@ def changes(then: DatasetInfo, now: DatasetInfo) -> list[str]:
 def _changed_names(what: str, then: Sequence[str], now: Sequence[str]) -> list[str]:
     if tuple(then) == tuple(now):
         return []
-    gone, new = ([x for x in a if x not in b] for a, b in ((then, now), (now, then)))
+    gone, new = _beyond(then, now), _beyond(now, then)
     parts = [f"{_listed(gone)} gone"] if gone else []
     parts += [f"{_listed(new)} new"] if new else []
     return [f"{what}: {', '.join(parts) or f'in another order, now {_listed(now)}'}"]
 
 
+def _beyond(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Returns the names that are not among others, in their order."""
+    known = set(others)
+    return [name for name in names if name not in known]
+
+
 def _listed(names: Sequence[str]) -> str:
-    more = ", …" if len(names) > _MOST_NAMED else ""
-    return ", ".join(map(repr, names[:_MOST_NAMED])) + more
+    return some(list(map(repr, names)), _MOST_NAMED)
 
 
 def as_kept(info: DatasetInfo, dataset: Dataset) -> Dataset:
@@ -179,19 +182,21 @@ def as_kept(info: DatasetInfo, dataset: Dataset) -> Dataset:
         DataError: if the examples are of another kind: a column is missing, a class was not known.
     """
     kept = info.dataset
-    if unknown := [name for name in dataset.classes if name not in kept.classes]:
+    if unknown := _beyond(dataset.classes, kept.classes):
         raise DataError(
             f"{dataset.name}: expected the classes that were learnt, {_listed(kept.classes)}, "
             f"found {_listed(unknown)}. Give them their names back"
         )
-    if missing := [name for name in kept.features if name not in dataset.features]:
+    if missing := _beyond(kept.features, dataset.features):
         raise DataError(f"{dataset.name}: there is no column {_listed(missing)} any more")
-    columns: Any = [dataset.features.index(name) for name in kept.features] or slice(None)
+    places = {name: k for k, name in enumerate(dataset.features)}
+    columns: Any = [places[name] for name in kept.features] or slice(None)
     plain = kept.centring is None and dataset.centring is None
     stored_alike = kept.features == dataset.features and (
         plain or np.array_equal(kept.centring or (), dataset.centring or ())
     )
-    numbers = np.array([kept.classes.index(name) for name in dataset.classes], np.int32)
+    number = {name: k for k, name in enumerate(kept.classes)}
+    numbers = np.array([number[name] for name in dataset.classes], np.int32)
 
     def split(now: Split) -> Split:
         inputs = now.inputs

@@ -10,12 +10,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from jaxnn.data.dataset import SPLITS, SplitName
 from jaxnn.data.names import class_name
-from jaxnn.errors import DataError
-
-SplitName = Literal["train", "validation", "test"]
+from jaxnn.errors import DataError, some
 
 Folders = dict[str, list[str]]
 """The names of the images of each class's folder, or folders of the same name."""
@@ -29,7 +28,6 @@ _WORDS: dict[str, SplitName] = {
     "test": "test",
     "testing": "test",
 }
-_ORDER: tuple[SplitName, ...] = ("train", "validation", "test")
 
 _FILLERS = {"", "data", "dataset", "folder", "images", "imgs", "seg", "set", "split"}
 """What may stand beside such a word in a folder's name: ``seg_train``, ``testset``."""
@@ -165,7 +163,7 @@ def _like_split(name: str) -> SplitName | None:
 
 def _splits_of(path: Path, folders: Sequence[_Folder]) -> dict[SplitName, _Folder]:
     """Returns the splits among folders, "train" first; none if there is nothing to train on."""
-    named: dict[SplitName, list[_Folder]] = {split: [] for split in _ORDER}
+    named: dict[SplitName, list[_Folder]] = {split: [] for split in SPLITS}
     for folder in folders:
         split = _split_name(_last(folder))
         if split and folder.has_folders_of_images():
@@ -198,12 +196,12 @@ def _chosen(path: Path, root: _Folder, splits: Mapping[SplitName, str]) -> dict[
         raise DataError(f"{path}: `splits` names no folder to train on. Give it one for train")
     every = {folder.name: folder for folder in root.walk() if folder.name}
     found: dict[SplitName, _Folder] = {}
-    for split in sorted(splits, key=_ORDER.index):
+    for split in sorted(splits, key=SPLITS.index):
         name = posixpath.normpath(splits[split])
         if name not in every:
             raise DataError(
                 f"{path}: `splits` names {splits[split]!r}, but there is no such folder; folders: "
-                f"{_some([name for name in every if name.count('/') < 2], _LISTED)}"
+                f"{some([name for name in every if name.count('/') < 2], _LISTED)}"
             )
         found[split] = every[name]
     for a, b in itertools.permutations(found.values(), 2):
@@ -248,13 +246,13 @@ def _refuse_splits(path: Path, folders: Sequence[_Folder]) -> None:
 
 
 def _quoted(folders: Iterable[_Folder]) -> str:
-    return _some([repr(folder.name) for folder in folders], _NAMED)
+    return some([repr(folder.name) for folder in folders], _NAMED)
 
 
 def _suggested(folders: Sequence[_Folder]) -> str:
     """Returns what to write in a config: the first folder that looks like each split."""
     names = {"train": "…"}
-    for split in _ORDER:
+    for split in SPLITS:
         for folder in folders:
             if _like_split(_last(folder)) == split:
                 names[split] = folder.name
@@ -315,17 +313,12 @@ def _unused(root: _Folder, splits: Sequence[_Folder], *, say_beside: bool) -> li
     if len(beside) > _LISTED:
         lines.append(f"{len(beside) - _LISTED:,} more folders")
     if loose:
-        lines.append(f"{_count(len(loose))} in no class's folder: {_some(loose, _NAMED)}")
+        lines.append(f"{_count(len(loose))} in no class's folder: {some(loose, _NAMED)}")
     if others:
         files = "1 file that is" if len(others) == 1 else f"{len(others):,} files that are"
-        lines.append(f"{files} not an image: {_some(others, _NAMED)}")
+        lines.append(f"{files} not an image: {some(others, _NAMED)}")
     return lines
 
 
 def _count(images: int) -> str:
     return f"{images:,} images" if images > 1 else "1 image" if images else "no image"
-
-
-def _some(names: Sequence[str], most: int) -> str:
-    more = [f"{len(names) - most:,} more"] if len(names) > most else []
-    return ", ".join([*names[:most], *more])

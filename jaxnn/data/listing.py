@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from jaxnn.errors import DataError, warn
+from jaxnn.errors import DataError, some, warn
 from jaxnn.files import NOT_UNPACKED
 
 _LARGEST_FILE = 1 << 28
@@ -130,10 +130,9 @@ def _walk(path: Path) -> Source:
                 else:
                     others.append(prefix + name)
     if again:
-        more = f" and {len(again) - _LISTED:,} more" if len(again) > _LISTED else ""
         warn(
             f"{path}: links to folders whose images are counted elsewhere are left out: "
-            f"{', '.join(again[:_LISTED])}{more}"
+            f"{some(again, _LISTED)}"
         )
     return Source(path, dict(sorted(files.items())), sorted(others), path.joinpath)
 

@@ -114,10 +114,10 @@ class _Run:
             self.rate = rate, epoch
             self.peak = max(self.peak, rate)
         self.layers = row.get("statistics", self.layers)
-        validation_loss = row.get("validation_loss")
-        self.validated = validation_loss is not None and math.isfinite(validation_loss)
-        if self.validated:
-            self.validations.append((validation_loss, row["validation_accuracy"], epoch, loss))
+        found = row.get("validation_loss")  # None from a file, if it was not finite
+        self.validated = found is not None and math.isfinite(found)
+        if found is not None and self.validated:
+            self.validations.append((found, row["validation_accuracy"], epoch, loss))
 
     def troubles(self) -> Iterator[_Trouble]:
         """Yields what is wrong, causes before what follows from them."""

@@ -5,13 +5,14 @@ box for each, and warn of each.
 """
 
 import functools
-import sys
 import unicodedata
 
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, findfont, fontManager, get_font
 from matplotlib.text import Text
+
+from jaxnn.errors import warn
 
 _FIRST = ("Noto Sans CJK", "Source Han Sans", "Noto Sans", "WenQuanYi", "PingFang", "Hiragino")
 """The beginnings of the names of fonts to be preferred."""
@@ -47,11 +48,10 @@ def make_legible(picture: Figure) -> None:
     if new:
         _said.update(new)
         shown = "".join(sorted(new)[:_MOST_SHOWN]) + "…" * (len(new) > _MOST_SHOWN)
-        print(
-            f"warning: no font is installed that has {shown}: codes stand for these characters in "
+        warn(
+            f"no font is installed that has {shown}: codes stand for these characters in "
             "pictures. Install one that has them, such as Noto Sans CJK for Chinese, Japanese and "
-            "Korean",
-            file=sys.stderr,
+            "Korean"
         )
 
 

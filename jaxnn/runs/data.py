@@ -3,7 +3,6 @@
 import inspect
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from jaxnn.config.calls import plain
 from jaxnn.data import Dataset
 from jaxnn.data.download import find_data
 from jaxnn.data.info import DatasetInfo, as_kept, changes, dataset_info, from_plain, to_plain
-from jaxnn.errors import DataError, RunError
+from jaxnn.errors import DataError, RunError, warn
 from jaxnn.files import write_text
 from jaxnn.runs.directory import DATA, read_config
 
@@ -68,10 +67,9 @@ def read_data(path: Path) -> Kept | None:
 
 def say_old(path: Path) -> None:
     """Says on stderr that a run does not know its data, and what is done about it."""
-    print(
-        f"warning: {path}: it was written before runs kept the names and the normalization of "
-        f"their data ({DATA}); these are taken from the data as they are now",
-        file=sys.stderr,
+    warn(
+        f"{path}: it was written before runs kept the names and the normalization of "
+        f"their data ({DATA}); these are taken from the data as they are now"
     )
 
 

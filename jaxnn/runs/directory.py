@@ -13,7 +13,6 @@ import os
 import re
 import socket
 import subprocess
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from jaxnn.config import Config, load_config
-from jaxnn.errors import RunError, shown, writing
+from jaxnn.errors import RunError, shown, warn, writing
 from jaxnn.files import write_text
 from jaxnn.observe.metrics import is_number
 
@@ -167,10 +166,9 @@ def owned(path: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            warnings.warn(
+            warn(
                 f"{path}: this file system has no locks ({error.strerror}): what is killed there "
-                f"leaves {OWNER} behind, which is to be removed before the run can go on",
-                stacklevel=2,
+                f"leaves {OWNER} behind, which is to be removed before the run can go on"
             )
             try:
                 owner.touch(exist_ok=False)

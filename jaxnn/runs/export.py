@@ -17,6 +17,7 @@ from jax import Array
 from jaxnn.arrays import Tree, named_leaves
 from jaxnn.config import SCHEDULES, Call, Experiment
 from jaxnn.data import Split
+from jaxnn.data.dataset import SPLITS, SplitName
 from jaxnn.errors import RunError
 from jaxnn.optimizers import hyperparameters, set_hyperparameters
 from jaxnn.prediction import look, verdicts
@@ -24,8 +25,6 @@ from jaxnn.program import make_program
 from jaxnn.program.wasm import compile_module
 from jaxnn.training import Examples, TrainState, init_train_state, make_step
 from jaxnn.training.evaluate import make_sums
-
-SPLITS = ("train", "validation", "test")
 
 PREDICTED = 100
 """Examples that the entries ``predict`` and ``evaluate`` take at a time."""
@@ -76,7 +75,7 @@ class Carried(NamedTuple):
 
     inputs: np.ndarray
     targets: np.ndarray
-    splits: dict[str, dict[str, int]]
+    splits: dict[SplitName, dict[str, int]]
 
 
 def export_module(

@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from jaxnn.arrays import Tree, named_leaves
 from jaxnn.config import Config, Experiment, build
 from jaxnn.data import Dataset
-from jaxnn.errors import DataError, RunError, warn, writing
+from jaxnn.errors import DataError, RunError, some, warn, writing
 from jaxnn.files import write_text, write_whole
 from jaxnn.layers.layer import Layer
 from jaxnn.prediction import Predict, make_predict
@@ -226,8 +226,7 @@ def load_model(
         )
     wrong = {name: int(np.sum(~np.isfinite(a.astype(float)))) for name, a in sorted(arrays.items())}
     if found := [f"{n} of {arrays[name].size} in {name}" for name, n in wrong.items() if n]:
-        more = f" and {len(found) - _NAMED} more arrays" if len(found) > _NAMED else ""
-        warn(f"{path}: numbers that are not finite: {', '.join(found[:_NAMED])}{more}")
+        warn(f"{path}: numbers that are not finite: {some(found, _NAMED)}")
     return fill(params, arrays), fill(state, arrays, "state.")
 
 

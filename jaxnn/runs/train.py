@@ -16,13 +16,14 @@ import jax
 
 from jaxnn.arrays import count
 from jaxnn.config import Config, Experiment, build, cost, differences
+from jaxnn.data.dataset import SPLITS
 from jaxnn.errors import ConfigError, RunError, writing
 from jaxnn.files import write_text
 from jaxnn.observe import check_tensorboard, health, metrics, read_metrics, to_json
 from jaxnn.observe import tensorboard as event_files
 from jaxnn.observe.metrics import cut, is_number
 from jaxnn.optimizers import hyperparameters, set_hyperparameters
-from jaxnn.runs.data import load_data, read_data, say_old, to_keep, write_data
+from jaxnn.runs.data import Kept, load_data, read_data, say_old, to_keep, write_data
 from jaxnn.runs.directory import (
     CHECKPOINTS,
     CONFIG,
@@ -100,10 +101,11 @@ def train(
     _check_patience(experiment)
     with new_directory(config, given) as path:
         write_text(path / CONFIG, experiment.config.to_yaml())
-        write_data(path, to_keep(experiment))
+        kept = to_keep(experiment)
+        write_data(path, kept)
         start, info = _begun(path, experiment)
         final, info = _carry_out(path, experiment, start, info, consumers, tensorboard)
-        return finish(path, experiment, final, info)
+        return finish(path, experiment, final, info, kept)
 
 
 def resume(
@@ -206,7 +208,7 @@ def _resume(
         write_text(path / CONFIG, experiment.config.to_yaml())
     if not ended:  # else it was killed between its last step and its summary
         start, info = _carry_out(path, experiment, start, info, consumers, tensorboard)
-    return finish(path, experiment, start, info)
+    return finish(path, experiment, start, info, kept)
 
 
 def _taken_up(
@@ -322,7 +324,9 @@ def _carry_out(
     return report.train_state, info
 
 
-def finish(path: Path, experiment: Experiment, final: TrainState, info: dict[str, Any]) -> Run:
+def finish(
+    path: Path, experiment: Experiment, final: TrainState, info: dict[str, Any], kept: Kept
+) -> Run:
     """Evaluates the network that training has ended with, and writes the model and the summary.
 
     Args:
@@ -330,6 +334,7 @@ def finish(path: Path, experiment: Experiment, final: TrainState, info: dict[str
         experiment: what was trained.
         final: the state at the end of training.
         info: that of its checkpoint.
+        kept: what is known of its data.
     """
     config, steps, best = experiment.config, int(final.step), info["best"]
     best_state = final
@@ -342,7 +347,7 @@ def finish(path: Path, experiment: Experiment, final: TrainState, info: dict[str
     save_model(path / MODEL, final.params, final.state)
     results = {
         split: evaluate(experiment, final.params, final.state, split)
-        for split in ("train", "validation", "test")
+        for split in SPLITS
         if len(getattr(experiment.dataset, split).targets)
     }
     if best:
@@ -367,8 +372,6 @@ def finish(path: Path, experiment: Experiment, final: TrainState, info: dict[str
         "git_commit": git_commit(),
     }
     write_text(path / SUMMARY, to_json(summary, indent=2) + "\n")
-    kept = read_data(path)
-    assert kept is not None, "written before"
     return Run(path, experiment, final.params, final.state, json.loads(to_json(summary)), kept)
 
 

@@ -13,6 +13,7 @@ from jaxnn.arrays import Tree, at_path, named_leaves
 from jaxnn.config import LAYERS, OPTIMIZERS, Call, Config, defaults
 from jaxnn.config.calls import plain
 from jaxnn.data import Dataset
+from jaxnn.data.dataset import SPLITS
 from jaxnn.network import LayerSummary, label
 from jaxnn.web import formulas
 
@@ -82,10 +83,7 @@ def describe_given(dataset: Dataset, limits: tuple[float, float] | None = None) 
             "dtype": str(some.dtype),
             "limits": [min(lowest, 0.0), highest],
             "classes": list(dataset.classes),
-            "splits": {
-                split: len(getattr(dataset, split).targets)
-                for split in ("train", "validation", "test")
-            },
+            "splits": {split: len(getattr(dataset, split).targets) for split in SPLITS},
             "image": image,
             "drawable": image,
             "missing": dataset.missing,

@@ -11,14 +11,13 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from jaxnn.data import Dataset
+from jaxnn.data.dataset import SplitName
 from jaxnn.errors import JaxnnError
 
 LARGEST_MESSAGE = 64 * 1024
 """Bytes of a message on the live connection."""
 LARGEST_BODY = 2 * 1024 * 1024
 """Bytes of a request's body."""
-
-SplitName: TypeAlias = Literal["train", "validation", "test"]
 
 
 class MessageError(JaxnnError):

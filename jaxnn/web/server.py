@@ -61,6 +61,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from jaxnn.data.dataset import SPLITS
 from jaxnn.errors import JaxnnError
 from jaxnn.observe import to_json
 from jaxnn.web import messages
@@ -395,7 +396,7 @@ async def _body(request: Request) -> bytes:
 
 def _split(session: Session, request: Request) -> Any:
     name = request.path_params["split"]
-    if name not in ("train", "validation", "test"):
+    if name not in SPLITS:
         raise HTTPException(404, "there are the splits train, validation and test")
     dataset = session.experiment.dataset
     if dataset.missing:

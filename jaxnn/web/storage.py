@@ -1,6 +1,5 @@
 """What a session starts from, a config or a run directory, and the run directory that it leaves."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,7 +105,7 @@ def _with_data(path: Path, config: Config, allow_changes: bool) -> tuple[Experim
     try:
         dataset, kept = load_data(path, config, kept, allow_changes=allow_changes)
     except DataError as error:
-        print(f"warning: {error}", file=sys.stderr)
+        warn(str(error))
         dataset = kept.info.dataset._replace(missing=str(error))
     return build(config, dataset), kept
 
@@ -151,7 +150,7 @@ def save_run(
         write_text(made / METRICS, "".join(to_json(row) + "\n" for row in records))
         with writing(made / CHECKPOINTS):
             save_checkpoint(made / CHECKPOINTS, train_state, info)
-        finish(made, experiment, train_state, info)
+        finish(made, experiment, train_state, info, kept)
     return made
 
 

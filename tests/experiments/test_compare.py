@@ -39,11 +39,13 @@ def write_run(path: Path, layer: object, seed: int, *, ended: bool) -> None:
         "seed": seed,
     }
     (path / "config.yaml").write_text(parse_config(values).to_yaml())
-    write_data(path, Kept(dataset_info(digits()), "digits"))
+    info = dataset_info(digits())
+    write_data(path, Kept(info, info, "digits"))
     reports = [
         {"step": int(epoch), "epoch": epoch, "loss": 1 / epoch, "accuracy": 0.5}
-        | {"train_seconds": 1.0}
+        | {"train_seconds": 1.0, "examples_per_second": 10.0}
         | {"validation_loss": 1 / (epoch + seed), "validation_accuracy": 0.9 + epoch / 100}
+        | {"validation_examples": 100}
         for epoch in (1.0, 2.0)
     ]
     (path / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in reports))

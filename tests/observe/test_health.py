@@ -119,7 +119,7 @@ def test_a_validation_loss_that_rises_alone_is_no_over_fitting() -> None:
 def test_a_validation_loss_that_is_not_finite_says_nothing(loss: float) -> None:
     """Over-fitting is seen all the same, and by a run that goes on from its records, too."""
     reports = [
-        report(3.0 + i, 0.1 / i, validation=Evaluation(0.3 * i, 0.9 - 0.01 * i, 100))
+        report(3.0 + i, 0.1 / i, accuracy=0.6, validation=Evaluation(0.3 * i, 0.9 - i / 100, 100))
         for i in range(1, 9)
     ]
     strange = reports[2]._replace(validation=Evaluation(loss, 0.9, 100))

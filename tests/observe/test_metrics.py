@@ -157,7 +157,6 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
             for key in ("epoch", "loss", "accuracy", "examples_per_second", "train_seconds")
         ),
         (LINE.replace(', "train_seconds": 1', ""), 0, "line 1 is no report"),
-        (LINE.replace("}", VALID), 1, ""),  # a loss that was not finite
         (LINE.replace("}", VALID.replace("0.5", "null")), 0, "line 1 is no report"),
         (LINE.replace("}", VALID.replace("9}", "0}")), 0, "line 1 is no report"),
         (LINE.replace("}", ', "statistics": 3}'), 0, "line 1 is no report"),
@@ -176,6 +175,14 @@ def test_reports_are_read_up_to_a_damaged_line_which_is_named(
     assert reports == read * [json.loads(LINE)]
     assert found.startswith(f"{path}: {problem}" if problem else "")
     assert bool(found) == bool(problem)
+
+
+def test_a_validation_loss_may_be_none_that_was_not_finite(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(LINE.replace("}", VALID))
+    (report,), problem = read_metrics(path)
+    assert report["validation_loss"] is None
+    assert problem == ""
 
 
 def test_reports_after_a_step_are_cut_off(tmp_path: Path) -> None:

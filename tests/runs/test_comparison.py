@@ -35,8 +35,10 @@ def write_run(path: Path, values: Config, accuracy: float | None = 0.9, reports:
             "loss": 1 / (i + 1),
             "accuracy": 0.5,
             "train_seconds": i + 1.5,
+            "examples_per_second": 10.0,
         }
         | {"validation_loss": 0.5, "validation_accuracy": 0.8 + i / 100}
+        | {"validation_examples": 100}
         for i in range(reports)
     ]
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -150,7 +150,7 @@ def test_the_lock_goes_with_the_process_and_its_children_do_not_have_it(tmp_path
 
 
 def test_a_file_system_without_locks_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fcntl = pytest.importorskip("fcntl")
 
@@ -158,16 +158,13 @@ def test_a_file_system_without_locks_is_said(
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    said = f"{tmp_path}: this file system has no locks"
     with ExitStack() as first:
-        with pytest.warns(UserWarning, match=said):
-            first.enter_context(owned(tmp_path))
-        refused = pytest.raises(RunError, match="is writing there, or was when it was killed")
-        with pytest.warns(UserWarning, match=said), refused:
-            ExitStack().enter_context(owned(tmp_path))
-    with pytest.warns(UserWarning, match=said):  # it has ended, and is not in the way
         first.enter_context(owned(tmp_path))
-    first.close()
+        with pytest.raises(RunError, match="is writing there, or was when it was killed"):
+            ExitStack().enter_context(owned(tmp_path))
+    with owned(tmp_path):
+        pass  # it has ended, and is not in the way
+    assert capsys.readouterr().err.count(f"{tmp_path}: this file system has no locks") == 3
 
 
 # --- Making a directory

@@ -415,6 +415,7 @@ def test_a_validation_loss_that_is_not_finite_is_not_the_best(tmp_path: Path) ->
     data = {"npz": {"path": str(tmp_path / "large.npz"), "normalize": "standard"}}
     training = {"epochs": 2, "batch_size": 10, "statistics_steps": 0, "patience": 9}
     config = {"data": data, "model": [{"dense": 2}], "training": training}
+    config |= {"optimizer": {"sgd": 0.1}}
     run = train(parse_config(config), tmp_path / "run")
     assert run.summary["best"] is None
     assert run.summary["validation_loss"] is None

@@ -10,14 +10,14 @@ from typing import Literal
 
 import numpy as np
 
-from jaxnn.data.dataset import Dataset, Normalize, Split, normalization
+from jaxnn.data.dataset import Dataset, Normalize, Split, SplitName, normalization
 from jaxnn.data.decoding import decode, select
 from jaxnn.data.division import cuts, spread
 from jaxnn.data.download import find_data
-from jaxnn.data.layout import Folders, SplitName, find_layout
+from jaxnn.data.layout import Folders, find_layout
 from jaxnn.data.listing import open_source
 from jaxnn.data.names import class_name, class_names, data_name
-from jaxnn.errors import DataError, warn
+from jaxnn.errors import DataError, some, warn
 
 _LARGEST_SIDE = 512
 """To this ``read_image`` reduces an image, here and wherever one is prepared for a network."""
@@ -165,8 +165,7 @@ def _class_of(path: Path, folders: set[str], classes: dict[str, str] | None) -> 
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise DataError(
                 f"{path}: `classes` names {name!r}, but there is no such folder of images; {hint}"
-                "folders: "
-                f"{', '.join(class_names(list(folders)))}"
+                f"folders: {some(class_names(list(folders)))}"
             )
         for folder in [name] if name != "*" else class_names(list(folders - set(classes))):
             class_of[folder] = own

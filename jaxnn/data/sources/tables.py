@@ -20,7 +20,7 @@ from jaxnn.data.dataset import Dataset, Split, normalization
 from jaxnn.data.division import divide
 from jaxnn.data.download import find_data
 from jaxnn.data.names import MISSING, class_name, class_names, data_name
-from jaxnn.errors import DataError
+from jaxnn.errors import DataError, some
 from jaxnn.files import DAMAGED, open_plain
 
 Row = tuple[int, list[str]]
@@ -187,13 +187,13 @@ def _choose(
                 hint = "; is another delimiter needed?"
             raise DataError(
                 f"{path}, line 1: expected a column {name!r}, found "
-                f"{', '.join(map(repr, header))}{hint}"
+                f"{some(list(map(repr, header)))}{hint}"
             )
     features = [i for i, name in enumerate(header) if name != target and name not in ignore]
     if target in ignore or not features:
         raise DataError(
             f"{path}: expected the target {target!r} and at least one column more that are not "
-            f"among those to ignore, found {', '.join(map(repr, header))}"
+            f"among those to ignore, found {some(list(map(repr, header)))}"
         )
     return header.index(target), features
 
