@@ -108,3 +108,18 @@ def test_an_empty_split_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     outcome = run_script(capsys, "evaluate", tmp_path / "run")  # a table: no picture of mistakes
     assert (outcome.status, outcome.err) == (0, "")
     assert not (tmp_path / "run" / "plots" / "mistakes-test.png").exists()
+
+
+def test_names_of_classes_steer_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("b", "\x1b[2J")
+    rows = "".join(f"{i % 7},{names[i % 2]}\n" for i in range(40))
+    (tmp_path / "table.csv").write_text(f"x,y\n{rows}")
+    data = {"csv": {"path": str(tmp_path / "table.csv"), "target": "y"}}
+    training = {"epochs": 1, "batch_size": 4}
+    values = {"data": data, "model": [{"dense": 2}], "optimizer": {"sgd": 0.1}}
+    train(parse_config(values | {"training": training}), tmp_path / "run")
+    outcome = run_script(capsys, "evaluate", tmp_path / "run")
+    assert outcome.out.count("\\x1b[2J") > 1
+    assert "\x1b" not in outcome.out
