@@ -5,6 +5,7 @@ config alone, ``shaped`` the shapes, and ``traced`` traces the programs. ``LIMIT
 each can be had without thinking: what the lab's page may ask for, and what others are told of.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -19,7 +20,7 @@ from jaxnn.config.catalogue import LAYERS, OPTIMIZERS, Family
 from jaxnn.config.config import Config
 from jaxnn.errors import ConfigError, warn
 from jaxnn.network import describe, leaves
-from jaxnn.prediction import look
+from jaxnn.prediction import look, verdicts
 from jaxnn.training import Examples, TrainState, make_step
 
 LIMITS = {
@@ -40,6 +41,9 @@ LIMITS = {
     "additions and products a step": 10**12,
 }
 """The most of each; of layers, combinators are left out in "layers"."""
+
+PREDICTED, PREDICTED_BYTES = 500, 256 << 20
+"""Examples, and bytes alive besides the parameters, at most at a time in the lab's predictions."""
 
 
 def over(costs: Mapping[str, int], allowed: Mapping[str, int] = LIMITS) -> Iterator[str]:
@@ -128,24 +132,19 @@ def traced(experiment: Experiment) -> dict[str, int]:
     Raises:
         ValueError: if an array would be larger than can be.
     """
-    _, dataset, network, loss, optimizer = experiment
+    _, _, network, loss, optimizer = experiment
     params, state = _params(experiment)
     optimizer_state = jax.eval_shape(optimizer.init, params)
     step, key = jax.eval_shape(lambda: (jnp.zeros((), jnp.int32), jax.random.key(0)))
 
-    def batch(size: int) -> Any:
-        shapes = ((size, *part.shape[1:]) for part in dataset.train)
-        types = (part.dtype for part in dataset.train)
-        return tuple(map(jax.ShapeDtypeStruct, shapes, types))
-
     try:
         train = jax.make_jaxpr(make_step(network, loss, optimizer))(
             TrainState(step, params, state, optimizer_state, key),
-            Examples(*batch(experiment.config.training.batch_size)),
+            Examples(*_batch(experiment, experiment.config.training.batch_size)),
         )
         seen, shapes = jax.make_jaxpr(
             lambda *arguments: look(network, loss, *arguments), return_shape=True
-        )(params, state, *batch(1))
+        )(params, state, *_batch(experiment, 1))
     except (TypeError, OverflowError) as error:  # from shapes that no array can have
         raise ValueError(str(error)) from error
     return {
@@ -154,6 +153,25 @@ def traced(experiment: Experiment) -> dict[str, int]:
         "bytes of a trace": sum(map(_bytes, jax.tree.leaves(shapes))),
         "additions and products a step": _arithmetic(train.jaxpr),
     }
+
+
+def predicted_at_a_time(experiment: Experiment) -> int:
+    """Returns how many examples the lab predicts at a time, by the bytes that are alive then."""
+    predict = functools.partial(verdicts, experiment.network, experiment.loss)
+    params = _params(experiment)
+    most = PREDICTED_BYTES + sum(map(_bytes, jax.tree.leaves(params)))
+    size = PREDICTED
+    while size > 1:
+        program = jax.make_jaxpr(predict)(*params, *_batch(experiment, size))
+        if _bytes_at_a_time(program.jaxpr) <= most:
+            break
+        size //= 2
+    return size
+
+
+def _batch(experiment: Experiment, size: int) -> Any:
+    train = experiment.dataset.train
+    return tuple(jax.ShapeDtypeStruct((size, *part.shape[1:]), part.dtype) for part in train)
 
 
 def _params(experiment: Experiment) -> tuple[Any, Any]:

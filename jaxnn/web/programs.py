@@ -1,7 +1,6 @@
 """What the lab computes with a network besides training it: traces and predictions."""
 
 import functools
-import math
 from collections.abc import Iterator
 
 import jax
@@ -9,14 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import at_path, named_leaves
-from jaxnn.config import Experiment
+from jaxnn.config import Experiment, cost
 from jaxnn.network import describe, leaves
 from jaxnn.prediction import look, verdicts
 from jaxnn.training import TrainState
 from jaxnn.web.messages import Example, Stored, pack, stored_input
-
-PREDICTED, LARGEST_BATCH = 50_000_000, 500
-"""Numbers computed, and examples, at most at a time in predictions."""
 
 
 class Programs:
@@ -32,8 +28,7 @@ class Programs:
         rows, plain = describe(network, self._dataset.in_shape), leaves(network)
         self.layers = [row for row in rows if row.path in plain]
         self.looked = False
-        numbers = sum(math.prod(row.out_shape) for row in rows)
-        self._batch = max(1, min(LARGEST_BATCH, PREDICTED // numbers))
+        self._batch = cost.predicted_at_a_time(experiment)
         self._look = jax.jit(functools.partial(look, network, loss))
         self._predict = jax.jit(functools.partial(verdicts, network, loss))
 

@@ -84,6 +84,19 @@ def test_bytes_are_those_alive_at_once() -> None:
     assert 11_000 <= cost._bytes_at_a_time(looped(kilobyte).jaxpr) <= 15_000
 
 
+def test_few_are_predicted_at_a_time_where_much_is_alive() -> None:
+    def most(model: list[Any]) -> int:
+        return cost.predicted_at_a_time(build(config(model=model)))
+
+    dense = {"dense": 10}
+    window = {"max_pool": {"size": 8, "stride": 1, "padding": "SAME"}}  # 64 places for each number
+    channels = {"conv2d": {"units": 128}}
+    assert most(["flatten", dense]) == cost.PREDICTED
+    assert most(["flatten", {"dense": 1_000_000}, dense]) == cost.PREDICTED // 16
+    assert most([channels, "flatten", dense]) == cost.PREDICTED
+    assert most([channels, window, "flatten", dense]) < cost.PREDICTED
+
+
 def test_what_was_allowed_before_is_not_over() -> None:
     found = {"layers": 300, "optimizers": 3}
     assert list(cost.over(found)) == ["300 layers are more than 200"]
