@@ -1,5 +1,6 @@
 """The exceptions that jaxnn raises for mistakes of input."""
 
+import inspect
 import re
 import reprlib
 import sys
@@ -31,6 +32,19 @@ def printable(text: str) -> str:
 
 
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def uncalled(value: object) -> str:
+    """Returns what messages add about a function that was given in place of what it makes."""
+    name = getattr(value, "__name__", "")
+    if not callable(value) or not name.isidentifier():
+        return ""
+    needed = [
+        parameter
+        for parameter in inspect.signature(value).parameters.values()
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
+    ]
+    return f"; did you mean {name}({'…' if needed else ''})?"
 
 
 def warn(message: str) -> None:

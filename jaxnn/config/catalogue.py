@@ -79,7 +79,7 @@ def _returning(
     }
 
 
-DATASETS = Family("data set", _returning(Dataset, data))
+DATASETS = Family("data set", _returning(Dataset, data, but={"from_arrays"}))
 LAYERS = Family(
     "layer",
     _returning(Layer, layers, models, but={"before", "in_precision", "stateless"}),

@@ -5,6 +5,7 @@ from jaxnn.data.dataset import Dataset, Normalize, Split, hold_out, normalizatio
 from jaxnn.data.division import divide, spread
 from jaxnn.data.download import cache_folder, data_folder, fetch
 from jaxnn.data.preparation import find_ink, prepare, read_image
+from jaxnn.data.sources.arrays import from_arrays
 from jaxnn.data.sources.cifar import cifar10, cifar100
 from jaxnn.data.sources.digits import digits
 from jaxnn.data.sources.emnist import emnist
@@ -34,6 +35,7 @@ __all__ = [
     "fashion_mnist",
     "fetch",
     "find_ink",
+    "from_arrays",
     "hold_out",
     "idx",
     "image_folder",

@@ -95,7 +95,7 @@ def find_centring(values: np.ndarray) -> Centring | None:
 
 
 def store_splits(
-    path: Path, splits: Splits, normalize: Normalize, names: Sequence[str] = ()
+    path: str | Path, splits: Splits, normalize: Normalize, names: Sequence[str] = ()
 ) -> tuple[Splits, Centring | None]:
     """Stores the numbers of a file's splits: uint8 as they are, others as float32.
 
@@ -104,7 +104,7 @@ def store_splits(
     one that varies by less than float64 can represent.
 
     Args:
-        path: the file, for messages.
+        path: the file or what else they come from, for messages.
         splits: inputs (examples, ..., columns), of one numeric type.
         normalize: how they will be normalized.
         names: the names of the columns; by default they are numbered.

@@ -11,7 +11,7 @@ from jax import Array, lax
 from jax.typing import DTypeLike
 
 from jaxnn.arrays import Tree, cast
-from jaxnn.layers.layer import Layer, Shape, split_key
+from jaxnn.layers.layer import Layer, Shape, check_is_layer, split_key
 
 
 def serial(*layers: Layer) -> Layer:
@@ -87,6 +87,7 @@ def parallel(*layers: Layer, how: Literal["sum", "concatenate"] = "sum") -> Laye
         how: whether outputs are summed, or concatenated along the last axis.
 
     Raises:
+        TypeError: if one of them is no layer.
         ValueError: if there are no layers or ``how`` is neither; from ``init``, if the outputs'
             shapes do not fit together.
     """
@@ -167,8 +168,10 @@ def shortcut(layer: Layer) -> Layer:
     Source: He et al. 2016, https://arxiv.org/abs/1512.03385.
 
     Raises:
+        TypeError: if it is no layer.
         ValueError: from ``init``, if the layer's output does not have the shape of its input.
     """
+    _check_layers("shortcut", [layer])
 
     def init(key: Array, in_shape: Shape) -> tuple[Tree, Tree, Shape]:
         params, state, out_shape = layer.init(key, in_shape)
@@ -209,7 +212,11 @@ def rematerialize(layer: Layer) -> Layer:
     it is: parameters, state, name, and what a walk finds.
 
     Source: Chen et al. 2016, https://arxiv.org/abs/1604.06174.
+
+    Raises:
+        TypeError: if it is no layer.
     """
+    _check_layers("rematerialize", [layer])
 
     def forward(
         params: Tree, state: Tree, x: Array, *, train: bool = False, key: Array | None = None
@@ -248,9 +255,11 @@ def before(layer: Layer, change: Layer) -> Layer:
         change: a plain layer without parameters and state that draws nothing.
 
     Raises:
+        TypeError: if one of them is no layer.
         ValueError: if ``change`` is made of layers or draws; from ``init``, if it has parameters
             or state.
     """
+    _check_layers("before", [layer, change])
     if change.layers or change.draws:
         raise ValueError(f"before: expected a plain layer that draws nothing, got {change.name}")
 
@@ -301,8 +310,10 @@ def in_precision(layer: Layer, dtype: DTypeLike) -> Layer:
         dtype: the type to compute in, such as bfloat16.
 
     Raises:
+        TypeError: if it is no layer.
         ValueError: if ``dtype`` is no floating-point type.
     """
+    _check_layers("in_precision", [layer])
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"in_precision: dtype must be a floating-point type, got {dtype!r}")
 
@@ -345,10 +356,7 @@ def _tied(x: Array, dy: Array) -> Array:
 
 def _check_layers(name: str, layers: Sequence[Layer]) -> None:
     for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            called = getattr(layer, "__name__", None)
-            hint = f"; did you mean {called}()?" if called else "; give layers one by one"
-            raise TypeError(f"{name}: argument {i} is no Layer but a {type(layer).__name__}{hint}")
+        check_is_layer(f"{name}: argument {i}", layer)
 
 
 def _keys(layers: Sequence[Layer], key: Array | None) -> list[Array | None]:

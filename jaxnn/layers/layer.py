@@ -10,6 +10,7 @@ import jax
 from jax import Array
 
 from jaxnn.arrays import Tree
+from jaxnn.errors import uncalled
 
 Shape: TypeAlias = tuple[int, ...]
 """A shape without the batch axis."""
@@ -110,6 +111,13 @@ def stateless(
         return y, state, residuals
 
     return Layer(lifted_init, lifted_forward, backward, name)
+
+
+def check_is_layer(place: str, layer: object) -> None:
+    """Raises TypeError unless something is a layer; ``place`` begins the message."""
+    if not isinstance(layer, Layer):
+        hint = uncalled(layer) or "; give layers one by one"
+        raise TypeError(f"{place} is no Layer but a {type(layer).__name__}{hint}")
 
 
 def split_key(key: Array, count: int) -> list[Array]:

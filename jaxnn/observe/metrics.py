@@ -45,7 +45,7 @@ def record(report: Report) -> dict[str, Any]:
     an object for each layer, and ``warnings``, a list of sentences.
     """
     values = report._asdict()
-    for key in ("train_state", "validation", "statistics", "warnings"):
+    for key in ("train_state", "validation", "statistics", "warnings", "arguments"):
         del values[key]
     for key in ("learning_rate", "start_loss"):
         if values[key] is None:

@@ -9,6 +9,7 @@ from jax import Array, lax
 from jax.typing import DTypeLike
 
 from jaxnn.arrays import Tree
+from jaxnn.errors import uncalled
 from jaxnn.schedules import Schedule
 
 Mask: TypeAlias = Callable[[Tree], Tree]
@@ -30,13 +31,26 @@ class Optimizer(NamedTuple):
     update: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]
 
 
+def check_is_optimizer(place: str, optimizer: object) -> None:
+    """Raises TypeError unless something has the two functions; ``place`` begins the message."""
+    if not callable(getattr(optimizer, "init", None)) or not hasattr(optimizer, "update"):
+        kind, hint = type(optimizer).__name__, uncalled(optimizer)
+        raise TypeError(f"{place} is no Optimizer but a {kind}{hint}")
+
+
 def apply_updates(params: Tree, updates: Tree) -> Tree:
     """Adds the updates to the parameters, in the parameters' types."""
     return jax.tree.map(lambda p, u: p + u.astype(p.dtype), params, updates)
 
 
 def chain(*optimizers: Optimizer) -> Optimizer:
-    """Applies optimizers one after the other; the state is a tuple of theirs."""
+    """Applies optimizers one after the other; the state is a tuple of theirs.
+
+    Raises:
+        TypeError: if one of them is no optimizer.
+    """
+    for i, optimizer in enumerate(optimizers):
+        check_is_optimizer(f"chain: argument {i}", optimizer)
 
     def init(params: Tree) -> Tree:
         return tuple(optimizer.init(params) for optimizer in optimizers)

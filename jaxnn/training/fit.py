@@ -2,18 +2,21 @@
 
 import time
 from collections.abc import Generator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import Tree
-from jaxnn.data import Dataset
+from jaxnn.data import Dataset, from_arrays
 from jaxnn.data.augmentation import Augmentation
+from jaxnn.errors import uncalled
 from jaxnn.layers import Layer
+from jaxnn.layers.layer import check_is_layer
 from jaxnn.losses import Loss, check_targets
 from jaxnn.optimizers import Optimizer, hyperparameters
+from jaxnn.optimizers.optimizer import check_is_optimizer
 from jaxnn.training.diagnosis import DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, make_evaluate
 from jaxnn.training.feed import is_large, resident, steps_per_epoch, streamed
@@ -32,8 +35,21 @@ _START_EXAMPLES = 100
 """How many examples, at least, the loss of the untrained network is the mean of."""
 
 
+class Arguments(NamedTuple):
+    """What ``fit`` was given; its parameters of the same names."""
+
+    network: Layer
+    loss: Loss
+    optimizer: Optimizer
+    dataset: Dataset
+    batch_size: int
+    epochs: int
+    seed: int
+    augment: Augmentation | None
+
+
 class Report(NamedTuple):
-    """What ``fit`` yields after each chunk.
+    """What ``fit`` yields after each chunk; as a text, it is one line.
 
     Attributes:
         step: the number of steps taken since the start of training.
@@ -46,11 +62,13 @@ class Report(NamedTuple):
         compile_seconds: time spent compiling the chunk's program.
         validation: on the validation split, at the end of an epoch; else None.
         statistics: of each layer in the chunk's last step, where they were due; else None.
-        train_state: parameters and all else.
+        train_state: where training stands: ``train_state.params`` and ``train_state.state`` are
+            what the network's ``forward`` takes, and ``fit`` goes on from it as ``start``.
         warnings: sentences on the run's health; ``fit`` has none to say.
         learning_rate: that of the optimizer after the chunk; None if it has none of that name.
         start_loss: the untrained network's loss on the first batches, in the first report of
             training from step 0; else None.
+        arguments: what ``fit`` was given.
     """
 
     step: int
@@ -67,6 +85,15 @@ class Report(NamedTuple):
     warnings: tuple[str, ...] = ()
     learning_rate: float | None = None
     start_loss: float | None = None
+    arguments: Arguments | None = None
+
+    def __repr__(self) -> str:
+        values = {"loss": self.loss, "accuracy": self.accuracy}
+        if self.validation is not None:
+            loss, accuracy, _ = self.validation
+            values |= {"validation loss": loss, "validation accuracy": accuracy}
+        numbers = "".join(f", {name} {value:.4g}" for name, value in values.items())
+        return f"<Report: step {self.step} of {self.steps}, epoch {self.epoch:.4g}{numbers}>"
 
 
 class Change(NamedTuple):
@@ -86,7 +113,7 @@ def fit(
     network: Layer,
     loss: Loss,
     optimizer: Optimizer,
-    dataset: Dataset,
+    dataset: Dataset | tuple[Any, Any],
     *,
     batch_size: int,
     epochs: int,
@@ -111,7 +138,9 @@ def fit(
             normalized as the data set says, inside the compiled step.
         loss: a loss.
         optimizer: an optimizer of this library, or one from optax.
-        dataset: the examples.
+        dataset: the examples: a data set, or a pair ``(x, y)`` of arrays as ``from_arrays`` takes
+            them, which are trained on as they are, all of them: nothing is held out, and nothing
+            normalized.
         batch_size: examples a step, at most those of the training split.
         epochs: how often to go through the training split.
         seed: where everything random follows from.
@@ -129,10 +158,18 @@ def fit(
         A ``Report`` after each chunk.
 
     Raises:
+        TypeError: if one of the first four is something else, such as ``adam`` for ``adam(…)``.
+        DataError: if arrays are not such as ``from_arrays`` takes.
         ValueError: if a number is out of its range, a layer does not fit its input, or the loss
             cannot judge the outputs by the targets, such as a class without an output.
         DivergedError: if the loss or, at the end, a parameter is not finite.
     """
+    check_is_layer("fit: network", network)
+    check_is_optimizer("fit: optimizer", optimizer)
+    if not callable(loss):
+        raise TypeError(f"fit: loss is no function but a {type(loss).__name__}")
+    dataset = as_dataset(dataset)
+    arguments = Arguments(network, loss, optimizer, dataset, batch_size, epochs, seed, augment)
     for name, number in (("epochs", epochs), ("chunk_steps", chunk_steps)):
         if number < 1:
             raise ValueError(f"{name} must be at least 1, got {number}")
@@ -224,11 +261,29 @@ def fit(
             train_state=train_state,
             learning_rate=None if rate is None else float(f"{rate:.7g}"),
             start_loss=start_loss,
+            arguments=arguments,
         )
         start_loss = None
         if change is not None:
             train_state = change.train_state or train_state
             chunk_steps = change.chunk_steps or chunk_steps
+
+
+def as_dataset(data: Dataset | tuple[Any, Any]) -> Dataset:
+    """Returns a data set as it is, and a pair of arrays as one that is all for training.
+
+    Raises:
+        TypeError: if it is neither.
+        DataError: as from ``from_arrays``.
+    """
+    if isinstance(data, Dataset):
+        return data
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise TypeError(
+            f"fit: dataset is no Dataset or pair (x, y) but a {type(data).__name__}{uncalled(data)}"
+        )
+    x, y = data
+    return from_arrays(x, y, validation=0, test=0, normalize="none")
 
 
 def _finite(tree: Tree) -> bool:

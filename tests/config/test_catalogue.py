@@ -27,7 +27,7 @@ OTHERS = {
         "scale_by_rss",
     },
     data: {
-        *("cache_folder", "data_folder", "divide", "fetch", "find_ink", "hold_out"),
+        *("cache_folder", "data_folder", "divide", "fetch", "find_ink", "from_arrays", "hold_out"),
         *("normalization", "prepare", "read_idx", "read_image", "spread", "standardize"),
         *("statistics", "summary"),
     },

@@ -231,3 +231,8 @@ def test_a_learning_rate_can_be_traced() -> None:
 
     rates = jnp.array([0.1, 0.5])
     np.testing.assert_allclose(jax.vmap(step)(rates), -rates[:, None] * np.ones(2), rtol=1e-6)
+
+
+def test_an_optimizer_that_was_not_called_is_said() -> None:
+    with pytest.raises(TypeError, match=r"chain: argument 1 is no Optimizer .* mean adam\(…\)\?"):
+        optimizers.chain(optimizers.clip_by_global_norm(1.0), optimizers.adam)

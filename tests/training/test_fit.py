@@ -454,3 +454,48 @@ def test_what_an_epoch_leaves_out_changes() -> None:
     ]
     assert [len(rows) for rows in left_out] == [10, 10]
     assert left_out[0] != left_out[1]
+
+
+def test_arrays_are_trained_on_as_they_are() -> None:
+    data = some_digits(train=330, validation=0)
+    given: Any = {"batch_size": 32, "epochs": 1}
+    arguments = (plain_network(), softmax_cross_entropy, sgd(0.01))
+    x, y = data.train.inputs.astype(np.float32), data.train.targets
+    none = data._replace(mean=np.float32(0), deviation=np.float32(1))
+    (expected,) = fit(*arguments, none, **given)
+    for pair in ((x, y), (x.tolist(), y.tolist())):
+        (report,) = fit(*arguments, pair, **given)
+        assert numbers(report) == numbers(expected)
+        assert report.validation is None
+    assert report.arguments is not None
+    assert report.arguments.dataset.in_shape == data.in_shape
+
+
+@pytest.mark.parametrize(
+    ("position", "wrong", "message"),
+    [
+        (0, relu, r"fit: network is no Layer but a function; did you mean relu\(\)\?"),
+        (0, dense, r"did you mean dense\(…\)\?"),
+        (1, "hinge", "fit: loss is no function but a str"),
+        (2, adam, r"fit: optimizer is no Optimizer but a function; did you mean adam\(…\)\?"),
+        (2, optax.sgd, r"did you mean sgd\(…\)\?"),
+        (3, digits, r"fit: dataset is no Dataset or pair \(x, y\) but a function; .* digits\(\)"),
+        (3, (1, 2, 3), r"no Dataset or pair \(x, y\) but a tuple"),
+    ],
+)
+def test_what_was_not_called_is_said(position: int, wrong: Any, message: str) -> None:
+    arguments: list[Any] = [plain_network(), softmax_cross_entropy, sgd(0.1), some_digits()]
+    arguments[position] = wrong
+    with pytest.raises(TypeError, match=message):
+        next(fit(*arguments, batch_size=32, epochs=1))
+
+
+def test_a_report_is_one_line() -> None:
+    (report,) = fit(
+        *(plain_network(), softmax_cross_entropy, sgd(0.1), some_digits()),
+        **{"batch_size": 32, "epochs": 1},
+    )
+    text = str(report)
+    assert text.startswith("<Report: step 10 of 10, epoch 1, loss ")
+    assert f"validation accuracy {report.validation.accuracy:.4g}>" in text
+    assert "\n" not in text

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxnn.data.centring import store_splits
-from jaxnn.data.dataset import Dataset, Normalize, Split, normalization
-from jaxnn.data.division import divide
+from jaxnn.data.dataset import SPLITS, Dataset, Normalize, SplitName
 from jaxnn.data.download import find_data
-from jaxnn.data.names import MISSING, class_name, data_name
-from jaxnn.errors import DataError, warn
+from jaxnn.data.names import data_name
+from jaxnn.data.sources.arrays import Part, assemble
+from jaxnn.errors import DataError
 from jaxnn.files import NOT_UNPACKED
 
 # What NumPy raises beside that if the header of an array is nonsense.
@@ -59,50 +58,22 @@ def npz(
     path = find_data(path)
     arrays = _read(path)
     own_division = "x" not in arrays
-    suffixes = ["_train", "_test"] if own_division else [""]
-    if own_division and "x_validation" in arrays:
-        suffixes.append("_validation")
-    given = {"validation": validation, "test": test}
+    parts: dict[SplitName, Part] = {}
+    for split in SPLITS:
+        suffix = f"_{split}" if own_division else ""
+        if f"x{suffix}" in arrays and (own_division or split == "train"):
+            x, y = f"x{suffix}", f"y{suffix}"
+            parts[split] = Part(x, arrays[x], y, arrays[y])
+    shares: dict[SplitName, float | int] = {}
+    given: dict[SplitName, float | int | None] = {"validation": validation, "test": test}
     for name, share in given.items():
-        if share is not None and f"_{name}" in suffixes:
+        if share is not None and name in parts:
             raise ValueError(f"{name} = {share}: {path} has its own split, x_{name}; leave it out")
-
-    inputs = [_inputs(path, arrays, f"x{suffix}") for suffix in suffixes]
-    shape = inputs[0].shape
-    if len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 2, 3, 4):
-        warn(
-            f"{path}: x{suffixes[0]} has the shape {shape}, which is taken for (examples, height, "
-            f"width, channels), {shape[3]} channels. If the channels come first, write it with "
-            "x.transpose(0, 2, 3, 1)"
-        )
-    targets, names = _targets(path, arrays, [f"y{suffix}" for suffix in suffixes], classes)
-    for suffix, x, y in zip(suffixes, inputs, targets, strict=True):
-        if len(x) != len(y):
-            raise DataError(
-                f"{path}: expected as many targets as inputs, found {len(y)} in 'y{suffix}' for "
-                f"{len(x)} in 'x{suffix}'"
-            )
-        kinds = x.dtype == np.uint8, inputs[0].dtype == np.uint8
-        if x.shape[1:] != inputs[0].shape[1:] or kinds[0] != kinds[1]:
-            raise DataError(
-                f"{path}: expected inputs of one kind, found {_kind(inputs[0])} in "
-                f"'x{suffixes[0]}' and {_kind(x)} in 'x{suffix}'"
-            )
-    common = np.result_type(*inputs)
-    first, *others = map(Split, [x.astype(common, copy=False) for x in inputs], targets)
-    held_out = 0.1 if validation is None else validation
-    if not own_division:
-        splits = divide(first, validation=held_out, test=0.2 if test is None else test)
-    elif len(others) == 1:
-        train, held, _ = divide(first, validation=held_out, test=0)
-        splits = (train, held, others[0])
-    else:
-        splits = (first, others[1], others[0])
-    if not len(splits[2].targets):
+        shares |= {} if share is None else {name: share}
+    made = assemble(path, data_name(path), parts, shares, classes=classes, normalize=normalize)
+    if not len(made.test.targets):
         raise ValueError(f"test = {test}: at least one example is needed for test")
-    stored, centring = store_splits(path, splits, normalize)
-    mean, deviation = normalization(stored[0].inputs, normalize)
-    return Dataset(data_name(path), *stored, names, mean, deviation, centring=centring)
+    return made
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -140,75 +111,3 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             f"{', '.join(missing)}; found {', '.join(found) or 'none'}. Rename them"
         )
     return arrays
-
-
-def _inputs(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """Checks inputs: numbers, finite, in an array of the shape of examples."""
-    x = arrays[name]
-    if x.dtype.kind not in "biuf" or x.ndim < 2 or x.size == 0:
-        raise DataError(
-            f"{path}: expected numbers of shape (examples, features), (examples, height, width) or "
-            f"(examples, height, width, channels) in {name!r}, found {_kind(x)}"
-        )
-    if x.dtype == np.uint8:
-        return x[..., None] if x.ndim == 3 else x
-    wrong = np.argwhere(~np.isfinite(x))
-    if len(wrong):
-        place = tuple(wrong[0].tolist())
-        raise DataError(
-            f"{path}: expected finite numbers in {name!r}, found {x[place]} at "
-            f"{list(place)} ({len(wrong)} such values in all)"
-        )
-    return x
-
-
-def _targets(
-    path: Path, arrays: dict[str, np.ndarray], names: list[str], classes: list[str] | None
-) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Checks targets, and numbers their classes: (examples,) int32, and the classes' names."""
-    targets = [arrays[name] for name in names]
-    for name, y in zip(names, targets, strict=True):
-        if (
-            y.ndim != 1
-            or y.dtype.kind not in "iuU"
-            or (y.dtype.kind == "U") != (targets[0].dtype.kind == "U")
-        ):
-            raise DataError(
-                f"{path}: expected classes in {name!r}, all numbers from 0 or all names, of shape "
-                f"(examples,), found {_kind(y)}"
-            )
-    together = np.concatenate(targets)
-    if together.dtype.kind == "U":
-        try:
-            called_so = {name: class_name(name) for name in together.tolist()}
-        except UnicodeEncodeError as error:
-            raise DataError(f"{path}: the name {error.object!r} of a class is no text") from error
-        called = classes or sorted(set(called_so.values()))
-        if not classes and (missing := [name for name in called if name.lower() in MISSING]):
-            raise DataError(
-                f"{path}: expected the names of classes in {names[0]!r}, found {missing[0]!r}, "
-                "which says that it is missing. Leave such examples out, or name every class in "
-                "`classes` if it is one"
-            )
-        number = {class_name(name): k for k, name in enumerate(called)}
-        numbers = [
-            np.array([number.get(called_so[name], -1) for name in y.tolist()], np.int64)
-            for y in targets
-        ]
-    else:
-        # More classes than examples are no classes, and their names could fill the memory.
-        largest = int(together.max(initial=0))
-        called = classes or [str(k) for k in range(min(largest + 1, len(together)))]
-        numbers = targets
-    for name, y, k in zip(names, targets, numbers, strict=True):
-        wrong = np.flatnonzero((k < 0) | (k >= len(called)))
-        if len(wrong):
-            raise DataError(
-                f"{path}: expected one of {len(called)} classes in {name!r}, numbered from 0, "
-                f"found {y[wrong[0]]} at position {wrong[0]} ({len(wrong)} such targets in all)"
-            )
-    return [k.astype(np.int32) for k in numbers], tuple(called)
-
-
-def _kind(array: np.ndarray) -> str:
-    return f"{array.dtype} of shape {array.shape}"
