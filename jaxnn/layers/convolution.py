@@ -75,7 +75,7 @@ def conv2d(
         return params, (*out, units)
 
     def forward(params: Tree, x: Array) -> tuple[Array, Tree]:
-        y = _forward(x, params["weight"], window)
+        y = convolve(x, params["weight"], window)
         if bias:
             y = y + params["bias"]
         return y, x
@@ -99,10 +99,10 @@ def conv2d(
         Source: Dumoulin & Visin 2016, https://arxiv.org/abs/1603.07285.
         """
         x, weight = residuals, params["weight"]
-        gradients = {"weight": _weight_gradient(x, dy, weight.shape, window)}
+        gradients = {"weight": weight_gradient(x, dy, weight.shape, window)}
         if bias:
             gradients["bias"] = dy.sum((0, 1, 2))
-        return _input_gradient(dy, weight, x.shape, window), gradients
+        return input_gradient(dy, weight, x.shape, window), gradients
 
     return stateless(init, forward, backward, "conv2d")
 
@@ -110,13 +110,13 @@ def conv2d(
 # The three products, each by the algorithm that its platform and its shape call for.
 
 
-def _forward(x: Array, weight: Array, window: Window) -> Array:
+def convolve(x: Array, weight: Array, window: Window) -> Array:
     """x ⋆ W, (batch, out_height, out_width, units)."""
     on_cpu, _, _ = _on_cpu(weight.shape, x.shape, window)
     return _choose(on_cpu, _forward_lax, window, x, weight)
 
 
-def _input_gradient(dy: Array, weight: Array, x_shape: Shape, window: Window) -> Array:
+def input_gradient(dy: Array, weight: Array, x_shape: Shape, window: Window) -> Array:
     """dx, of the shape of x."""
     _, product, _ = _on_cpu(weight.shape, x_shape, window)
 
@@ -129,7 +129,7 @@ def _input_gradient(dy: Array, weight: Array, x_shape: Shape, window: Window) ->
     return _choose(on_cpu, by_default, window, dy, weight)
 
 
-def _weight_gradient(x: Array, dy: Array, weight_shape: Shape, window: Window) -> Array:
+def weight_gradient(x: Array, dy: Array, weight_shape: Shape, window: Window) -> Array:
     """dW, of the shape of W."""
     _, _, product = _on_cpu(weight_shape, x.shape, window)
 
