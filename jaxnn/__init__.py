@@ -64,7 +64,7 @@ from jaxnn.optimizers import adam, adamw, apply_updates, sgd
 from jaxnn.training import fit
 
 if TYPE_CHECKING:
-    from jaxnn.runs import load_run
+    from jaxnn.runs import load_run, save_run
 
 __all__ = [
     "Layer",
@@ -108,6 +108,7 @@ __all__ = [
     "rematerialize",
     "reshape",
     "rms_norm",
+    "save_run",
     "schedules",
     "serial",
     "sgd",
@@ -133,9 +134,9 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    # Reading a run needs the parts of a whole experiment, which the functions above do not.
-    if name == "load_run":
-        from jaxnn.runs import load_run
+    # Runs need the parts of a whole experiment, which the functions above do not.
+    if name in ("load_run", "save_run"):
+        from jaxnn import runs
 
-        return load_run
+        return getattr(runs, name)
     raise AttributeError(f"module 'jaxnn' has no attribute {name!r}")

@@ -11,6 +11,7 @@ from typing import Literal
 from jax import Array, lax
 
 from jaxnn.arrays import Tree
+from jaxnn.calls import remembered
 from jaxnn.initializers import nielsen, zeros
 from jaxnn.layers import (
     Layer,
@@ -33,6 +34,7 @@ from jaxnn.layers import (
 from jaxnn.layers.layer import Shape
 
 
+@remembered
 def lenet5(classes: int = 10) -> Layer:
     """Returns LeNet-5, made to read digits of 28 × 28 pixels; 61,706 parameters.
 
@@ -56,6 +58,7 @@ def lenet5(classes: int = 10) -> Layer:
     )
 
 
+@remembered
 def nielsen_chapter6(
     maps: Sequence[int] = (20, 40),
     *,
@@ -95,6 +98,7 @@ def nielsen_chapter6(
     return serial(*layers, *noise, dense(classes, weight_init=zeros))
 
 
+@remembered
 def bird_cnn(classes: int = 2, *, dropout_rate: float = 0.5) -> Layer:
     """Returns the plain network that tells birds from everything else.
 
@@ -109,6 +113,7 @@ def bird_cnn(classes: int = 2, *, dropout_rate: float = 0.5) -> Layer:
     return serial(*blocks, flatten(), dense(256), relu(), dropout(dropout_rate), dense(classes))
 
 
+@remembered
 def fast_mnist(classes: int = 10) -> Layer:
     """Returns a network of our own, small and made for speed; 33,914 parameters.
 
@@ -129,6 +134,7 @@ def fast_mnist(classes: int = 10) -> Layer:
     )
 
 
+@remembered
 def resnet20(classes: int = 10) -> Layer:
     """Returns the residual network of 20 layers for CIFAR; 269,722 parameters for ten classes.
 

@@ -11,6 +11,8 @@ from typing import Annotated, TypeAlias
 import jax.numpy as jnp
 from jax import Array
 
+from jaxnn.calls import remembered
+
 Schedule = Callable[[Array], Array]
 
 
@@ -21,11 +23,13 @@ class RunLength:
 Steps: TypeAlias = Annotated[int, RunLength]
 
 
+@remembered
 def constant(value: float) -> Schedule:
     """Returns the schedule of one learning rate at every step."""
     return lambda step: jnp.full(jnp.shape(step), value, float)
 
 
+@remembered
 def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
     """Returns one learning rate after another: ``values[i]`` from step ``boundaries[i - 1]`` on.
 
@@ -53,6 +57,7 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
     return schedule
 
 
+@remembered
 def exponential(
     peak: float, steps: Steps, *, decay: float = 0.1, staircase: bool = False, final: float = 0.0
 ) -> Schedule:
@@ -80,6 +85,7 @@ def exponential(
     return schedule
 
 
+@remembered
 def cosine(peak: float, steps: Steps, *, final: float = 0.0) -> Schedule:
     """Returns half a cosine wave from ``peak`` to ``final`` at ``steps``; constant from there on.
 
@@ -96,6 +102,7 @@ def cosine(peak: float, steps: Steps, *, final: float = 0.0) -> Schedule:
     return warmup_cosine(peak, steps, warmup=0, final=final)
 
 
+@remembered
 def warmup_cosine(
     peak: float, steps: Steps, *, warmup: int, initial: float = 0.0, final: float = 0.0
 ) -> Schedule:
@@ -124,6 +131,7 @@ def warmup_cosine(
     return lambda step: jnp.where(step < warmup, initial + slope * step, decay(step))
 
 
+@remembered
 def one_cycle(
     peak: float,
     steps: Steps,

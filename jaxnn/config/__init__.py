@@ -38,6 +38,7 @@ from jaxnn.config.catalogue import (
 )
 from jaxnn.config.config import Config, Training, differences, load_config, parse_config
 from jaxnn.config.schema import defaults
+from jaxnn.config.written import written
 
 __all__ = [
     "AUGMENTATIONS",
@@ -58,4 +59,5 @@ __all__ = [
     "differences",
     "load_config",
     "parse_config",
+    "written",
 ]

@@ -4,12 +4,13 @@ from typing import NamedTuple
 
 import jax
 
-from jaxnn import losses, network
+from jaxnn import losses
 from jaxnn.config.config import Config
 from jaxnn.data import Dataset, augmentation
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.errors import ConfigError
 from jaxnn.layers import Layer, in_precision
+from jaxnn.network import describe
 from jaxnn.optimizers import Optimizer
 from jaxnn.training import prepared, steps_per_epoch
 
@@ -41,7 +42,9 @@ class Experiment(NamedTuple):
         return augmentation.compose(made) if made else None
 
 
-def build(config: Config, dataset: Dataset | None = None) -> Experiment:
+def build(
+    config: Config, dataset: Dataset | None = None, network: Layer | None = None
+) -> Experiment:
     """Makes the objects that a config describes; loads the data.
 
     Sets JAX's 64-bit mode, which is one for the whole process, as the precision needs it.
@@ -50,13 +53,14 @@ def build(config: Config, dataset: Dataset | None = None) -> Experiment:
         config: the experiment.
         dataset: the config's data, if they have been loaded already; with a config that is
             complete, its examples may be missing.
+        network: in place of what the config's ``model`` makes.
 
     Raises:
         ConfigError: if a part refuses its arguments, or the parts do not fit each other.
         DataError: if the data are missing or damaged.
     """
     jax.config.update("jax_enable_x64", config.training.precision == "float64")
-    net = config.model.build("model")
+    net = config.model.build("model") if network is None else network
     if config.training.precision == "bfloat16":
         net = in_precision(net, "bfloat16")
     loss = config.loss.build("loss")
@@ -76,7 +80,7 @@ def build(config: Config, dataset: Dataset | None = None) -> Experiment:
     config = config.with_steps(steps).with_classes(len(dataset.classes))
     target = jax.ShapeDtypeStruct((1,), dataset.train.targets.dtype)
     try:
-        rows = network.describe(net, dataset.in_shape)
+        rows = describe(net, dataset.in_shape)
     except ValueError as error:
         raise ConfigError(f"model: {error}") from error
     if rows[0].out_shape != (len(dataset.classes),):

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxnn.config.catalogue import Family, unknown
-from jaxnn.errors import ConfigError
-from jaxnn.layers import Layer
+from jaxnn.errors import ConfigError, RunError
 
 
 class Call(NamedTuple):
@@ -34,7 +33,7 @@ class Call(NamedTuple):
             ConfigError: if it refuses its arguments; the message begins with ``path``.
         """
         if self.name not in self.family:
-            return _import_layer(self.name, path)
+            return _import_made(self.name, path, self.family)
         path = path if self.name == self.family.list_as else f"{path}.{self.name}"
         function = self.family[self.name]
         positional: list[Any] = []
@@ -116,7 +115,7 @@ def calls(argument: Any) -> Iterator[Call]:
             yield from calls(inner)
 
 
-def _import_layer(path: str, place: str) -> Layer:
+def _import_made(path: str, place: str, family: Family) -> Any:
     """Calls the function that ``module:function`` names; modules in the working directory count."""
     module_name, _, name = path.partition(":")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
@@ -135,12 +134,15 @@ def _import_layer(path: str, place: str) -> Layer:
         functions = [n for n, f in vars(module).items() if inspect.isfunction(f)]
         raise ConfigError(f"{place}: {module_name}: {unknown('function', name, functions)}")
     try:
-        layer = function()
+        made = function()
+    except RunError as error:  # it says what is to be said
+        raise ConfigError(f"{place}: {error}") from error
     except Exception as error:
         raise ConfigError(f"{place}: {path}() failed: {_why(error)}") from error
-    if not isinstance(layer, Layer):
-        raise ConfigError(f"{place}: expected a Layer from {path}(), got {type(layer).__name__}")
-    return layer
+    if not isinstance(made, family.annotation):
+        kind = {"layer": "a Layer", "optimizer": "an Optimizer"}[family.kind]
+        raise ConfigError(f"{place}: expected {kind} from {path}(), got {type(made).__name__}")
+    return made
 
 
 def _why(error: Exception) -> str:

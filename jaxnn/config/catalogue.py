@@ -96,6 +96,7 @@ OPTIMIZERS = Family(
     "optimizer",
     _returning(Optimizer, optimizers, but={"partition", *_PIECES}),
     annotation=Optimizer,
+    accepts_import=True,
 )
 SCHEDULES = Family(
     "schedule", _returning(Schedule, schedules), annotation=float | Schedule, accepts_number=True

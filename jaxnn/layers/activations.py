@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn.arrays import Tree
+from jaxnn.calls import remembered
 from jaxnn.layers.layer import Layer, Shape, stateless
 
 
@@ -39,6 +40,7 @@ def _activation(
     )
 
 
+@remembered
 def identity() -> Layer:
     """Returns y = x: the plain branch of ``parallel``."""
 
@@ -49,6 +51,7 @@ def identity() -> Layer:
     return _activation("identity", lambda x: (x, ()), backward)
 
 
+@remembered
 def relu() -> Layer:
     """Returns the rectified linear unit, y = max(x, 0) (Nair & Hinton 2010)."""
 
@@ -63,6 +66,7 @@ def relu() -> Layer:
     return _activation("relu", forward, backward)
 
 
+@remembered
 def sigmoid() -> Layer:
     """Returns the logistic function, y = 1 / (1 + e⁻ˣ)."""
 
@@ -77,6 +81,7 @@ def sigmoid() -> Layer:
     return _activation("sigmoid", forward, backward)
 
 
+@remembered
 def tanh() -> Layer:
     """Returns the hyperbolic tangent, y = (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)."""
 
@@ -91,6 +96,7 @@ def tanh() -> Layer:
     return _activation("tanh", forward, backward)
 
 
+@remembered
 def leaky_relu(negative_slope: float = 0.01) -> Layer:
     """Returns y = x where x > 0, else α x, so that no unit stops learning.
 
@@ -116,6 +122,7 @@ def leaky_relu(negative_slope: float = 0.01) -> Layer:
     return _activation("leaky_relu", forward, backward)
 
 
+@remembered
 def elu(alpha: float = 1.0) -> Layer:
     """Returns the exponential linear unit, y = x where x > 0, else α (eˣ - 1).
 
@@ -142,6 +149,7 @@ def elu(alpha: float = 1.0) -> Layer:
     return _activation("elu", forward, backward)
 
 
+@remembered
 def softplus() -> Layer:
     """Returns a smooth relu, y = log(1 + eˣ) (Dugas et al. 2001)."""
 
@@ -156,6 +164,7 @@ def softplus() -> Layer:
     return _activation("softplus", forward, backward)
 
 
+@remembered
 def silu() -> Layer:
     """Returns the sigmoid linear unit or swish, y = x σ(x) with the logistic function σ.
 
@@ -175,6 +184,7 @@ def silu() -> Layer:
     return _activation("silu", forward, backward)
 
 
+@remembered
 def gelu(*, approximate: bool = False) -> Layer:
     """Returns the Gaussian error linear unit, y = x Φ(x), Φ the standard normal distribution.
 
@@ -217,6 +227,7 @@ def _gelu_tanh() -> Layer:
     return _activation("gelu", forward, backward)
 
 
+@remembered
 def softmax() -> Layer:
     """Returns probabilities over the last axis, pₖ = exp(xₖ) / Σⱼ exp(xⱼ), in float32 at least.
 
@@ -241,6 +252,7 @@ def softmax() -> Layer:
     return _activation("softmax", forward, backward, axes=1)
 
 
+@remembered
 def log_softmax() -> Layer:
     """Returns logarithms of probabilities over the last axis, yₖ = xₖ - log Σⱼ exp(xⱼ).
 

@@ -11,9 +11,11 @@ from jax import Array, lax
 from jax.typing import DTypeLike
 
 from jaxnn.arrays import Tree, cast
+from jaxnn.calls import remembered
 from jaxnn.layers.layer import Layer, Shape, check_is_layer, split_key
 
 
+@remembered
 def serial(*layers: Layer) -> Layer:
     """Returns the composition of layers, each applied to the output of the one before.
 
@@ -76,6 +78,7 @@ def serial(*layers: Layer) -> Layer:
     )
 
 
+@remembered
 def parallel(*layers: Layer, how: Literal["sum", "concatenate"] = "sum") -> Layer:
     """Returns layers side by side: each is applied to the same input; their outputs are joined.
 
@@ -159,6 +162,7 @@ def parallel(*layers: Layer, how: Literal["sum", "concatenate"] = "sum") -> Laye
     )
 
 
+@remembered
 def shortcut(layer: Layer) -> Layer:
     """Returns a residual connection, y = x + f(x), around a layer that keeps the shape.
 
@@ -204,6 +208,7 @@ def shortcut(layer: Layer) -> Layer:
     )
 
 
+@remembered
 def rematerialize(layer: Layer) -> Layer:
     """Returns the same layer, of whose forward pass only the input is kept; backward runs it again.
 
@@ -241,6 +246,7 @@ def rematerialize(layer: Layer) -> Layer:
     )
 
 
+@remembered
 def before(layer: Layer, change: Layer) -> Layer:
     """Returns the same layer, but ``change`` is applied to its input first.
 
@@ -295,6 +301,7 @@ def before(layer: Layer, change: Layer) -> Layer:
     )
 
 
+@remembered
 def in_precision(layer: Layer, dtype: DTypeLike) -> Layer:
     """Returns the same layer, computed in another floating-point type.
 

@@ -17,11 +17,13 @@ import numpy as np
 from jax import Array, lax
 
 from jaxnn.arrays import Tree
+from jaxnn.calls import remembered
 from jaxnn.initializers import Initializer, he, zeros
 from jaxnn.layers.layer import Layer, Shape, stateless
 from jaxnn.layers.windows import Padding, Pair, Size, Window, make_window, pad
 
 
+@remembered
 def conv2d(
     units: int,
     size: Size = 3,

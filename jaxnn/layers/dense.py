@@ -5,10 +5,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxnn.arrays import Tree
+from jaxnn.calls import remembered
 from jaxnn.initializers import Initializer, he, zeros
 from jaxnn.layers.layer import Layer, Shape, stateless
 
 
+@remembered
 def dense(
     units: int,
     *,

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxnn.arrays import Tree
+from jaxnn.calls import remembered
 from jaxnn.layers.layer import Layer, Shape
 
 
+@remembered
 def dropout(rate: float, *, spatial: bool = False) -> Layer:
     """Returns a layer that sets each element to 0 with probability ``rate``, in training alone.
 

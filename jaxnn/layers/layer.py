@@ -46,7 +46,20 @@ class Backward(Protocol):
         """Returns ``(dx, dparams)``."""
 
 
-class Layer(NamedTuple):
+class _Layer(NamedTuple):
+    init: Init
+    forward: Forward
+    backward: Backward
+    name: str = ""
+    layers: "tuple[Layer, ...]" = ()
+    combine: "Callable[..., Layer] | None" = None
+    inner: "Layer | None" = None
+    wrap: "Callable[[Layer], Layer] | None" = None
+    draws: bool = False
+    prepares: bool = False
+
+
+class Layer(_Layer):
     """Three pure functions and what a walk over the network needs to know of them.
 
     Attributes:
@@ -72,17 +85,6 @@ class Layer(NamedTuple):
         draws: whether ``forward`` needs ``key`` in training.
         prepares: whether it takes examples as a data set stores them; see ``before``.
     """
-
-    init: Init
-    forward: Forward
-    backward: Backward
-    name: str = ""
-    layers: "tuple[Layer, ...]" = ()
-    combine: "Callable[..., Layer] | None" = None
-    inner: "Layer | None" = None
-    wrap: "Callable[[Layer], Layer] | None" = None
-    draws: bool = False
-    prepares: bool = False
 
 
 def stateless(

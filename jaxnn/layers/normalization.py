@@ -8,9 +8,11 @@ import numpy as np
 from jax import Array, lax
 
 from jaxnn.arrays import Tree, standardized
+from jaxnn.calls import remembered
 from jaxnn.layers.layer import Layer, Shape, stateless
 
 
+@remembered
 def standardize(
     mean: float | Sequence[float] | np.ndarray = 0.0,
     deviation: float | Sequence[float] | np.ndarray = 1.0,
@@ -53,6 +55,7 @@ def standardize(
     return stateless(init, forward, backward, "standardize")
 
 
+@remembered
 def layer_norm(*, eps: float = 1e-5, scale: bool = True, bias: bool = True) -> Layer:
     """Returns layer normalization over the last axis, y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε).
 
@@ -74,6 +77,7 @@ def layer_norm(*, eps: float = 1e-5, scale: bool = True, bias: bool = True) -> L
     return _norm("layer_norm", eps, scale, bias, centered=True)
 
 
+@remembered
 def rms_norm(*, eps: float = 1e-6, scale: bool = True) -> Layer:
     """Returns root-mean-square normalization over the last axis, y = γ x / √(mean(x²) + ε).
 
@@ -93,6 +97,7 @@ def rms_norm(*, eps: float = 1e-6, scale: bool = True) -> Layer:
     return _norm("rms_norm", eps, scale, bias=False, centered=False)
 
 
+@remembered
 def group_norm(
     groups: int = 32, *, eps: float = 1e-5, scale: bool = True, bias: bool = True
 ) -> Layer:
@@ -162,6 +167,7 @@ def group_norm(
     return stateless(init, forward, backward, "group_norm")
 
 
+@remembered
 def batch_norm(
     *,
     momentum: float = 0.9,

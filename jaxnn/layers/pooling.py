@@ -4,10 +4,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxnn.arrays import Tree
+from jaxnn.calls import remembered
 from jaxnn.layers.layer import Layer, Shape, stateless
 from jaxnn.layers.windows import Padding, Size, Window, make_window, pad
 
 
+@remembered
 def max_pool(size: Size = 2, *, stride: Size | None = None, padding: Padding = "VALID") -> Layer:
     """Returns the largest number of each window, in each channel.
 
@@ -58,6 +60,7 @@ def max_pool(size: Size = 2, *, stride: Size | None = None, padding: Padding = "
     return stateless(_init("max_pool", window), forward, backward, "max_pool")
 
 
+@remembered
 def avg_pool(size: Size = 2, *, stride: Size | None = None, padding: Padding = "VALID") -> Layer:
     """Returns the mean of each window, in each channel; padding does not count.
 
@@ -98,6 +101,7 @@ def avg_pool(size: Size = 2, *, stride: Size | None = None, padding: Padding = "
     return stateless(_init("avg_pool", window), forward, backward, "avg_pool")
 
 
+@remembered
 def global_avg_pool() -> Layer:
     """Returns the mean of each channel over the whole image, (batch, channels).
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from jax import Array
 
 from jaxnn.arrays import Tree
+from jaxnn.calls import remembered
 from jaxnn.layers.layer import Layer, Shape, stateless
 
 
+@remembered
 def reshape(shape: Sequence[int]) -> Layer:
     """Returns a layer that gives each example another shape, its elements in row-major order.
 
@@ -43,6 +45,7 @@ def reshape(shape: Sequence[int]) -> Layer:
     return stateless(init, forward, backward, "reshape")
 
 
+@remembered
 def flatten() -> Layer:
     """Returns a layer that lays each example out as one vector, (batch, features), row-major."""
     return reshape((-1,))._replace(name="flatten")

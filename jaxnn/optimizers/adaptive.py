@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn.arrays import Tree
+from jaxnn.calls import remembered
 from jaxnn.optimizers.momentum import trace
 from jaxnn.optimizers.optimizer import (
     Mask,
@@ -22,6 +23,7 @@ from jaxnn.optimizers.optimizer import (
 from jaxnn.schedules import Schedule
 
 
+@remembered
 def adam(
     learning_rate: float | Schedule,
     *,
@@ -49,6 +51,7 @@ def adam(
     )
 
 
+@remembered
 def adamw(
     learning_rate: float | Schedule,
     *,
@@ -82,6 +85,7 @@ def adamw(
     )
 
 
+@remembered
 def adagrad(
     learning_rate: float | Schedule,
     *,
@@ -107,6 +111,7 @@ def adagrad(
     )
 
 
+@remembered
 def rmsprop(
     learning_rate: float | Schedule,
     *,
@@ -137,6 +142,7 @@ def rmsprop(
     )
 
 
+@remembered
 def scale_by_adam(
     b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, nesterov: bool = False
 ) -> Optimizer:
@@ -176,6 +182,7 @@ def scale_by_adam(
     return Optimizer(init, update)
 
 
+@remembered
 def scale_by_rss(initial_accumulator_value: float = 0.1, eps: float = 1e-7) -> Optimizer:
     """Adagrad's step before the learning rate, g / √(s + ε), where s ← s + g² sums all squares."""
     if initial_accumulator_value < 0:
@@ -201,6 +208,7 @@ def scale_by_rss(initial_accumulator_value: float = 0.1, eps: float = 1e-7) -> O
     return Optimizer(init, update)
 
 
+@remembered
 def scale_by_rms(decay: float = 0.9, eps: float = 1e-8) -> Optimizer:
     """RMSProp's step before the learning rate, g / √(v + ε), where v ← ρ v + (1 - ρ) g²."""
     check_decay("decay", decay)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxnn.arrays import Tree
+from jaxnn.calls import remembered
 from jaxnn.optimizers.optimizer import (
     Mask,
     Optimizer,
@@ -19,6 +20,7 @@ from jaxnn.optimizers.optimizer import (
 from jaxnn.schedules import Schedule
 
 
+@remembered
 def sgd(
     learning_rate: float | Schedule,
     *,
@@ -52,6 +54,7 @@ def sgd(
     )
 
 
+@remembered
 def lion(
     learning_rate: float | Schedule,
     *,
@@ -84,6 +87,7 @@ def lion(
     )
 
 
+@remembered
 def trace(decay: float, *, nesterov: bool = False) -> Optimizer:
     """Momentum: v ← μ v + g, handed on as v, or as g + μ v with Nesterov's."""
     check_decay("momentum", decay)
@@ -104,6 +108,7 @@ def trace(decay: float, *, nesterov: bool = False) -> Optimizer:
     return Optimizer(init, update)
 
 
+@remembered
 def scale_by_lion(b1: float = 0.9, b2: float = 0.99) -> Optimizer:
     """Lion's step before the learning rate, sign(β₁ m + (1 - β₁) g), then m ← β₂ m + (1 - β₂) g."""
     check_decay("b1", b1)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxnn.arrays import Tree
+from jaxnn.calls import remembered
 from jaxnn.optimizers.adaptive import scale_by_adam
 from jaxnn.optimizers.optimizer import (
     Mask,
@@ -31,6 +32,7 @@ def matrices_only(params: Tree) -> Tree:
     return jax.tree.map(lambda p: p.ndim >= 2, params)
 
 
+@remembered
 def muon(
     learning_rate: float | Schedule,
     *,
@@ -80,6 +82,7 @@ def muon(
     )
 
 
+@remembered
 def scale_by_muon(
     momentum: float = 0.95, *, nesterov: bool = True, steps: int = 5, eps: float = 1e-8
 ) -> Optimizer:

@@ -9,6 +9,7 @@ from jax import Array, lax
 from jax.typing import DTypeLike
 
 from jaxnn.arrays import Tree
+from jaxnn.calls import remembered
 from jaxnn.errors import uncalled
 from jaxnn.schedules import Schedule
 
@@ -18,7 +19,12 @@ Mask: TypeAlias = Callable[[Tree], Tree]
 KeyPath: TypeAlias = tuple[Any, ...]
 
 
-class Optimizer(NamedTuple):
+class _Optimizer(NamedTuple):
+    init: Callable[[Tree], Tree]
+    update: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]
+
+
+class Optimizer(_Optimizer):
     """A pair of pure functions.
 
     Attributes:
@@ -26,9 +32,6 @@ class Optimizer(NamedTuple):
         update: ``(gradients, state, params) -> (updates, state)``; updates are to be *added* to
             the parameters.
     """
-
-    init: Callable[[Tree], Tree]
-    update: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]
 
 
 def check_is_optimizer(place: str, optimizer: object) -> None:
@@ -43,6 +46,7 @@ def apply_updates(params: Tree, updates: Tree) -> Tree:
     return jax.tree.map(lambda p, u: p + u.astype(p.dtype), params, updates)
 
 
+@remembered
 def chain(*optimizers: Optimizer) -> Optimizer:
     """Applies optimizers one after the other; the state is a tuple of theirs.
 
@@ -65,6 +69,7 @@ def chain(*optimizers: Optimizer) -> Optimizer:
     return Optimizer(init, update)
 
 
+@remembered
 def scale_by_learning_rate(learning_rate: float | Schedule) -> Optimizer:
     """Multiplies by minus the learning rate. A schedule's latest value is kept in the state."""
     if not callable(learning_rate):
@@ -107,6 +112,7 @@ def weights_only(params: Tree) -> Tree:
     )
 
 
+@remembered
 def add_decayed_weights(weight_decay: float, *, mask: Mask = weights_only) -> Optimizer:
     """Adds λ θ to the updates of the parameters that the mask selects."""
     if weight_decay < 0:
@@ -126,6 +132,7 @@ def add_decayed_weights(weight_decay: float, *, mask: Mask = weights_only) -> Op
     return Optimizer(init, update)
 
 
+@remembered
 def clip_by_global_norm(max_norm: float) -> Optimizer:
     """Scales all gradients by one factor, so that their joint norm is at most ``max_norm``.
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxnn.arrays import Tree
+from jaxnn.calls import remembered
 from jaxnn.optimizers.optimizer import (
     Mask,
     Optimizer,
@@ -15,6 +16,7 @@ from jaxnn.optimizers.optimizer import (
 )
 
 
+@remembered
 def partition(mask: Mask, selected: Optimizer, others: Optimizer) -> Optimizer:
     """One optimizer for the parameters that the mask selects, and another for the rest.
 
@@ -46,6 +48,7 @@ def partition(mask: Mask, selected: Optimizer, others: Optimizer) -> Optimizer:
     return Optimizer(init, update)
 
 
+@remembered
 def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
     """Updates once every ``steps`` steps, by the mean of their gradients: large batches in parts.
 
@@ -92,6 +95,7 @@ def accumulate(optimizer: Optimizer, steps: int) -> Optimizer:
     return Optimizer(init, update)
 
 
+@remembered
 def exponential_moving_average(decay: float = 0.999) -> Optimizer:
     """Keeps an average of the weights, which is often better than the weights themselves.
 

@@ -27,6 +27,7 @@ from jaxnn.runs.directory import (
     read_config,
 )
 from jaxnn.runs.run import Run, evaluate, load_model, load_run, save_model
+from jaxnn.runs.saved import save_run
 from jaxnn.runs.stop import StoppedError, stop_requests
 from jaxnn.runs.train import Consumer, finish, fit_experiment, initial_state, resume, train
 
@@ -60,6 +61,7 @@ __all__ = [
     "read_record",
     "resume",
     "save_model",
+    "save_run",
     "spread",
     "stop_requests",
     "train",

@@ -94,7 +94,7 @@ def load_data(
         RunError: if they are not those of the run; the message says what differs.
     """
     call = _with_whole_paths(config.data)
-    found_at = _as_found(call, config, read_config(path), kept)
+    found_at = _in_run(path, _as_found(call, config, read_config(path), kept))
     call = found_at if _there(found_at) or not _there(call) else call
     try:
         dataset = call.build("data")
@@ -140,6 +140,13 @@ def _as_found(call: Call, config: Config, before: Config, kept: Kept) -> Call:
         if config.data.arguments[name] == before.data.arguments[name]
     }
     return call._replace(arguments=call.arguments | same)
+
+
+def _in_run(path: Path, call: Call) -> Call:
+    """Returns a call with the paths of what lies in the run directory, wherever that is now."""
+    own = {name: path.absolute() / Path(call.arguments[name]).name for name in _path_names(call)}
+    there = {name: str(file) for name, file in own.items() if file.is_file()}
+    return call._replace(arguments=call.arguments | there)
 
 
 def _there(call: Call) -> bool:

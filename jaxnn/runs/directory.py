@@ -33,6 +33,12 @@ CONFIG, DATA, METRICS, CHECKPOINTS, MODEL, SUMMARY = (
     "model.safetensors",
     "summary.json",
 )
+SAVED_BY = "saved_by"
+"""The key in a summary by which a run is known that ``save_run`` has written."""
+
+ANSWERS = "answers"
+"""The key in such a summary of what the network answers to one example; see ``answers``."""
+
 LOCK, OWNER = ".lock", ".owner"
 
 _NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}

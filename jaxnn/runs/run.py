@@ -20,7 +20,7 @@ from jaxnn.files import write_text, write_whole
 from jaxnn.layers.layer import Layer
 from jaxnn.prediction import Predict, make_predict
 from jaxnn.runs.data import Kept, load_data, read_data, say_old, to_keep
-from jaxnn.runs.directory import CONFIG, MODEL, SUMMARY, read_config, read_summary
+from jaxnn.runs.directory import ANSWERS, CONFIG, MODEL, SUMMARY, read_config, read_summary
 from jaxnn.training import Evaluation, make_evaluate
 from jaxnn.training.checkpoint import check_arrays, fill
 
@@ -127,7 +127,7 @@ class Run:
         return make_predict(self.network, self.known.loss)
 
 
-def load_run(path: str | Path, *, allow_changes: bool = False) -> Run:
+def load_run(path: str | Path, *, network: Layer | None = None, allow_changes: bool = False) -> Run:
     """Reads a run directory back; its data are not needed.
 
     Of a run that was written before runs kept what is to be known of their data, these are loaded
@@ -135,28 +135,65 @@ def load_run(path: str | Path, *, allow_changes: bool = False) -> Run:
 
     Args:
         path: the run directory.
+        network: in place of what its config's ``model`` makes: for a run that keeps only the arrays
+            of its network; see ``save_run``.
         allow_changes: whether its data, once they are asked for, may be others than it was trained
             on (see ``load_data``), and its model another than it has written (see ``load_model``).
 
     Raises:
-        RunError: if it is not one, or training has not ended, or its model does not fit its config.
+        RunError: if it is not one, or training has not ended, or its model does not fit its config;
+            or if ``network`` is another than that which ``save_run`` was given.
         ConfigError: as from ``build``.
     """
     path = Path(path)
     if missing := [name for name in (CONFIG, MODEL, SUMMARY) if not (path / name).is_file()]:
         raise RunError(
             f"{path}: not a finished run: {', '.join(missing)} missing; "
-            "a run directory is what experiments/train.py writes"
+            "a run directory is what train.py and save_run write"
         )
     config, kept = read_config(path), read_data(path)
     if kept is None:
         say_old(path)
-        known = build(config)
+        known = build(config, network=network)
         kept = to_keep(known)
     else:
-        known = build(config, kept.info.dataset)
+        known = build(config, kept.info.dataset, network)
     params, state = load_model(path / MODEL, known, allow_changes=allow_changes)
-    return Run(path, known, params, state, read_summary(path), kept, allow_changes)
+    summary = read_summary(path)
+    if network is not None and ANSWERS in summary:
+        found = answers(known.network, params, state, known.dataset)
+        if not alike(found, np.array(summary[ANSWERS], np.float64)):
+            raise RunError(
+                f"{path}: the network that is given takes the run's arrays, but computes something "
+                "else than the one that was trained"
+            )
+    return Run(path, known, params, state, summary, kept, allow_changes)
+
+
+def answers(network: Layer, params: Tree, state: Tree, dataset: Dataset) -> np.ndarray:
+    """Returns a network's outputs for an example that is always the same, by which it is known.
+
+    Args:
+        network: any layer, run in inference mode.
+        params: the network's parameters.
+        state: the network's state.
+        dataset: of whose examples this one has shape and type: 0, 1, …, 15, 0, 1, ….
+
+    Returns:
+        The outputs, float64.
+    """
+    shape, dtype = dataset.in_shape, dataset.train.inputs.dtype
+    example = (np.arange(np.prod(shape, dtype=int)) % 16).reshape(1, *shape).astype(dtype)
+    outputs, _, _ = jax.jit(network.forward)(params, state, example)
+    return np.asarray(outputs[0], np.float64)
+
+
+def alike(outputs: np.ndarray, expected: np.ndarray) -> bool:
+    """Returns whether outputs are those of the same network, perhaps on another machine."""
+    if outputs.shape != expected.shape:
+        return False
+    tolerance = 1e-4 * np.abs(expected).max(initial=0)
+    return np.allclose(outputs, expected, rtol=1e-3, atol=tolerance, equal_nan=True)
 
 
 def evaluate(experiment: Experiment, params: Tree, state: Tree, split: str) -> Evaluation:

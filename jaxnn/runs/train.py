@@ -29,12 +29,14 @@ from jaxnn.runs.directory import (
     CONFIG,
     METRICS,
     MODEL,
+    SAVED_BY,
     SUMMARY,
     check_free,
     git_commit,
     new_directory,
     owned,
     read_config,
+    read_summary,
 )
 from jaxnn.runs.run import Run, evaluate, save_model
 from jaxnn.runs.stop import StoppedError, stop_requests
@@ -156,6 +158,12 @@ def _resume(
     allow_changes: bool,
     tell: Callable[[str], None],
 ) -> Run:
+    if (path / SUMMARY).is_file() and SAVED_BY in read_summary(path):
+        raise RunError(
+            f"{path}: was trained by fit, and saved without a checkpoint to go on from: go on with "
+            "fit(…, start=report.train_state) and save that, or train anew with "
+            f"{path / CONFIG}"
+        )
     before, config = read_config(path), read_config(path, overrides)
     changes = differences([before, config])
     refused = [key for key in changes if key not in _HARMLESS]

@@ -34,11 +34,12 @@ def configured(config: Config, change: Configure, started: Config) -> Config:
         if (value := getattr(change, key)) is not None:
             values[key] = value
     config = parse_config(values, "configure")
-    if foreign := _imports(config.model) - _imports(started.model):
-        raise ConfigError(
-            f"model: {', '.join(sorted(foreign))}: functions of yours are imported from the "
-            "config that the lab is started with, not from the page"
-        )
+    for key in ("model", "optimizer"):
+        if foreign := _imports(getattr(config, key)) - _imports(getattr(started, key)):
+            raise ConfigError(
+                f"{key}: {', '.join(sorted(foreign))}: functions of yours are imported from the "
+                "config that the lab is started with, not from the page"
+            )
     _check(cost.written(config), lambda: cost.written(started))
     return config
 
@@ -85,7 +86,7 @@ def _values(value: Any, depth: int) -> int:
 
 
 def _imports(call: Any) -> set[str]:
-    """Returns the functions outside the library that a config's model names."""
+    """Returns the functions outside the library that a part of a config names."""
     if isinstance(call, Call):
         own = {call.name} - set(call.family)
         return own.union(*map(_imports, call.arguments.values()))

@@ -10,23 +10,20 @@ import numpy as np
 
 from jaxnn.arrays import Tree
 from jaxnn.config import Config, Experiment, build, load_config
-from jaxnn.errors import DataError, RunError, warn, writing
-from jaxnn.files import write_text
-from jaxnn.observe import read_metrics, to_json
+from jaxnn.errors import DataError, RunError, warn
+from jaxnn.observe import read_metrics
 from jaxnn.runs import (
     CHECKPOINTS,
-    CONFIG,
     METRICS,
     MODEL,
-    finish,
     initial_state,
     load_model,
-    new_directory,
     read_config,
 )
-from jaxnn.runs.data import Kept, load_data, read_data, say_old, to_keep, write_data
+from jaxnn.runs.data import Kept, load_data, read_data, say_old, to_keep
 from jaxnn.runs.directory import read_summary
-from jaxnn.training import TrainState, load_checkpoint, save_checkpoint, steps_per_epoch
+from jaxnn.runs.saved import write_run
+from jaxnn.training import TrainState, load_checkpoint, steps_per_epoch
 
 
 class Opened(NamedTuple):
@@ -138,20 +135,7 @@ def save_run(
     epochs = max(config.training.epochs, -(-int(train_state.step) // per_epoch))
     training = config.training.model_copy(update={"epochs": epochs})
     experiment = experiment._replace(config=config.model_copy(update={"training": training}))
-    info = {
-        "best": None,
-        "stopped_early": False,
-        **seconds,
-        "warnings": [text for row in records for text in row.get("warnings", [])],
-    }
-    with new_directory(config, path) as made:
-        write_text(made / CONFIG, experiment.config.to_yaml())
-        write_data(made, kept)
-        write_text(made / METRICS, "".join(to_json(row) + "\n" for row in records))
-        with writing(made / CHECKPOINTS):
-            save_checkpoint(made / CHECKPOINTS, train_state, info)
-        finish(made, experiment, train_state, info, kept)
-    return made
+    return write_run(path, experiment, kept, train_state, records, seconds, resumable=True).path
 
 
 def _equal(a: Tree, b: Tree) -> bool:

@@ -59,6 +59,8 @@ def from_arrays(
     given: dict[SplitName, Any] = {"validation": validation, "test": test}
     for split, value in given.items():
         if isinstance(value, tuple | list) and len(value) == 2:
+            if not len(value[0]):
+                raise DataError(f"from_arrays: {split}[0] has no example; for none, give 0")
             parts[split] = _part(f"{split}[0]", value[0], f"{split}[1]", value[1])
         elif isinstance(value, int | float | np.number):
             shares[split] = value if isinstance(value, int | float) else value.item()
@@ -106,7 +108,10 @@ def assemble(
     Raises:
         DataError, ValueError: as ``from_arrays`` does.
     """
-    parts = {split: part._replace(x=_inputs(place, part)) for split, part in parts.items()}
+    parts = {
+        split: part._replace(x=_inputs(place, part, may_be_empty=split == "validation"))
+        for split, part in parts.items()
+    }
     first = parts["train"]
     shape = first.x.shape
     if len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 2, 3, 4):
@@ -160,10 +165,10 @@ def _part(x_name: str, x: Any, y_name: str, y: Any) -> Part:
     return Part(x_name, arrays[0], y_name, arrays[1])
 
 
-def _inputs(place: str | Path, part: Part) -> np.ndarray:
+def _inputs(place: str | Path, part: Part, *, may_be_empty: bool) -> np.ndarray:
     """Checks inputs: numbers, finite, in an array of the shape of examples."""
     x = part.x
-    if x.dtype.kind not in "biuf" or x.ndim < 2 or x.size == 0:
+    if x.dtype.kind not in "biuf" or x.ndim < 2 or not (x.size or may_be_empty):
         raise DataError(
             f"{place}: expected numbers of shape (examples, features), (examples, height, width) "
             f"or (examples, height, width, channels) in {part.x_name!r}, found {_kind(x)}"

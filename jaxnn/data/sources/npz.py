@@ -31,8 +31,9 @@ def npz(
     order of the examples and their classes alone, which spreads each class evenly (see ``divide``).
     Or it brings its own division, in the names that Keras uses: ``x_train``, ``y_train``,
     ``x_test``, ``y_test`` and perhaps ``x_validation``, ``y_validation``; without these two, the
-    examples for validation are taken from those for training. Other arrays in the file do not
-    count.
+    examples for validation are taken from those for training; with no example in them, there are
+    none. The columns of a table are called as texts in ``x_features`` say, if there are as many.
+    Other arrays in the file do not count.
 
     Args:
         path: what ``numpy.savez`` or ``numpy.savez_compressed`` has written, relative to the
@@ -71,6 +72,9 @@ def npz(
             raise ValueError(f"{name} = {share}: {path} has its own split, x_{name}; leave it out")
         shares |= {} if share is None else {name: share}
     made = assemble(path, data_name(path), parts, shares, classes=classes, normalize=normalize)
+    names = arrays.get("x_features", np.zeros(0))
+    if names.dtype.kind == "U" and names.shape == made.in_shape:
+        made = made._replace(features=tuple(names.tolist()))
     if not len(made.test.targets):
         raise ValueError(f"test = {test}: at least one example is needed for test")
     return made
@@ -79,6 +83,7 @@ def npz(
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Reads those of a file's arrays that have a meaning here."""
     known = [f"{a}{b}" for a in "xy" for b in ("", "_train", "_test", "_validation")]
+    known.append("x_features")
     name = None
     try:
         # A header in the way of Python 2, as flipped bits can make one, brings a warning.
