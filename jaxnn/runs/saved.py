@@ -1,5 +1,6 @@
 """What was trained with ``fit``, as a run directory."""
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -99,6 +100,12 @@ def save_run(
     path, given = Path(path), as_dataset(dataset)
     check_free(path)
     _check_data(fitted.dataset, given)
+    params, state = report.train_state.params, report.train_state.state
+    expected = _outputs(prepared(fitted.network, fitted.dataset), params, state, fitted.dataset)
+    check = functools.partial(
+        _check_network, params=params, state=state, dataset=fitted.dataset, expected=expected
+    )
+    check("save_run: network", prepared(network, given))
     config = parse_config(
         {
             "name": re.sub(r"[^\w.+-]", "-", path.absolute().name),
@@ -111,12 +118,8 @@ def save_run(
         },
         "save_run",
     )
-    kept_arrays_only = config.model.name == _NETWORK
-    experiment = build(config, given, network if kept_arrays_only else None)
-    params, state = report.train_state.params, report.train_state.state
-    expected = _outputs(prepared(fitted.network, fitted.dataset), params, state, fitted.dataset)
-    for what, layer in (("network", prepared(network, given)), ("model", experiment.network)):
-        _check_network(f"save_run: {what}", layer, params, state, fitted.dataset, expected)
+    experiment = build(config, given, network if config.model.name == _NETWORK else None)
+    check("save_run: model", experiment.network)
     info = dataset_info(given)
     arrays = None if data is not None else _arrays(given)
     found = config.data.build("data") if arrays is None else _read_again(config, given, arrays)
@@ -195,7 +198,7 @@ def optimizer_not_kept() -> Optimizer:
     def update(gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
         raise RunError(
             "this run does not say which optimizer trained it, for that was not the library's: to "
-            "train, give one, such as optimizer=adam"
+            "train, give one, such as 'optimizer={adam: 0.01}'"
         )
 
     return Optimizer(lambda params: (), update)

@@ -62,6 +62,9 @@ def from_arrays(
             if not len(value[0]):
                 raise DataError(f"from_arrays: {split}[0] has no example; for none, give 0")
             parts[split] = _part(f"{split}[0]", value[0], f"{split}[1]", value[1])
+        elif isinstance(value, int | float | np.number) and value == 0:  # none: order stays
+            train = parts["train"]
+            parts[split] = train._replace(x=np.atleast_1d(train.x)[:0], y=train.y.reshape(-1)[:0])
         elif isinstance(value, int | float | np.number):
             shares[split] = value if isinstance(value, int | float) else value.item()
         elif value is not None:
@@ -71,7 +74,7 @@ def from_arrays(
             )
     made = assemble("from_arrays", name, parts, shares, classes=classes, normalize=normalize)
     for split, share in shares.items():
-        if share and not len(getattr(made, split).targets):
+        if not len(getattr(made, split).targets):
             raise ValueError(f"{split} = {share}: that is no example; for none, give 0")
     return made
 
@@ -100,8 +103,7 @@ def assemble(
         place: where the arrays come from.
         name: of the data set.
         parts: the splits that are given, that for training at least.
-        shares: how much is held out for those that are not; by default 0.1 and 0.2. Examples are
-            left in their order where that is nothing.
+        shares: how much is held out for those that are not; by default 0.1 and 0.2.
         classes: as for ``from_arrays``.
         normalize: likewise.
 
@@ -109,7 +111,7 @@ def assemble(
         DataError, ValueError: as ``from_arrays`` does.
     """
     parts = {
-        split: part._replace(x=_inputs(place, part, may_be_empty=split == "validation"))
+        split: part._replace(x=_inputs(place, part, may_be_empty=split != "train"))
         for split, part in parts.items()
     }
     first = parts["train"]
@@ -142,7 +144,7 @@ def assemble(
     held |= shares
     held |= {split: 0 for split in given if split != "train"}
     made = {split: Split(given["train"].inputs[:0], targets[0][:0]) for split in SPLITS} | given
-    if any(held.values()) or len(given) == 2:
+    if len(given) < len(SPLITS):
         divided = divide(given["train"], validation=held["validation"], test=held["test"])
         made |= {s: part for s, part in zip(SPLITS, divided, strict=True) if s not in given}
         made["train"] = divided[0]
