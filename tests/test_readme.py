@@ -1,7 +1,10 @@
 """What the README says works as it stands there."""
 
 import re
+import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,9 +14,7 @@ from scipy.special import softmax
 from sklearn.datasets import load_iris
 
 import jaxnn
-from jaxnn.config import load_config
 from jaxnn.config.catalogue import FAMILIES
-from jaxnn.runs import train
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,25 +28,34 @@ def blocks(kind: str, mark: str) -> list[str]:
 def test_its_python_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train(load_config(ROOT / "configs/digits_mlp.yaml"), tmp_path / "runs" / "digits")
+    tracked: list[tuple[dict[str, float], int]] = []
+    tracker = ModuleType("mlflow")
+    vars(tracker)["log_metrics"] = lambda values, step: tracked.append((values, step))
+    vars(tracker)["log_metric"] = lambda name, value, step: tracked.append(({name: value}, step))
+    monkeypatch.setitem(sys.modules, "mlflow", tracker)
     monkeypatch.chdir(tmp_path)
-    found = blocks("python", "run")
-    assert len(found) == 4
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
     names: dict[str, Any] = {}
     printed = []
-    for block in found:
+    for block in blocks("python", "run"):
         exec(compile(block, "README.md", "exec"), names)
         printed.append(capsys.readouterr().out)
-    training, fitting, checking, predicting = printed
+    training, fitting, holding_out, tracking, checking, predicting = printed
     assert float(training.split()[1]) < 0.1
-    reports, layers = fitting.splitlines()[:10], fitting.splitlines()[10:]
-    assert all(line.startswith("epoch ") for line in reports)
-    assert [line.split(" (")[0] for line in layers] == [
+    assert README.count(fitting.splitlines()[0].partition(",")[0]) == 1
+    assert len(fitting.splitlines()) == 3
+    epoch, *_ = holding_out.split()
+    assert float(epoch) == 12
+    assert [line.split(" (")[0] for line in holding_out.splitlines()[1:]] == [
         *("serial", "0 flatten", "1 dense", "2 relu", "3 dropout", "4 dense")
+    ]
+    assert (tracking, len(tracked)) == ("", 4)
+    assert [name for values, _ in tracked for name in values] == [
+        *("loss", "accuracy", "validation accuracy", "loss", "accuracy", "validation accuracy")
     ]
     assert checking.startswith("swish: ok\n  d input  relative error ")
     accuracy, by_numpy = map(float, predicting.split())
-    assert accuracy == by_numpy > 0.95
+    assert accuracy == by_numpy > 0.9
     np.testing.assert_allclose(softmax(names["outputs"], -1), names["probabilities"], atol=1e-5)
 
 
