@@ -77,13 +77,13 @@ def main() -> None:
         raise RunError("there is nothing to compare: none of these is a run that can be read")
     named = dict(zip(letters(len(groups)), groups, strict=True))
     compare(named, output)
-    curves = {
-        f"{letter}  {group[0].path.name}{', …' if len(group) > 1 else ''}": readable
-        for letter, group in named.items()
-        if (readable := [record.metrics for record in group if record.metrics])
-    }
+    curves, kinds = {}, {}
+    for letter, group in named.items():
+        if readable := [record.metrics for record in group if record.metrics]:
+            name = f"{letter}  {group[0].path.name}{', …' if len(group) > 1 else ''}"
+            curves[name], kinds[name] = readable, kind(group[0])
     if curves:
-        save(compared_curves(curves), arguments.output)
+        save(compared_curves(curves, kinds), arguments.output)
         print(f"\ncurves: {arguments.output}")
 
 
@@ -123,6 +123,14 @@ def compare(groups: Mapping[str, Sequence[Record]], output: Console) -> None:
                 output.print(f"  {' '.join(alike)}: {short(value)}")
     if len(groups) == 1 and len(configs) == 1:
         print("\nthe configs differ only in seed and name")
+
+
+def kind(record: Record) -> tuple[str, str]:
+    """The data set and the loss of a run: what its numbers can be compared with others in."""
+    assert record.config is not None
+    data, loss = record.config.data, record.config.loss
+    path = data.arguments.get("path")
+    return f"{data.name} {path}" if path else data.name, short(loss.plain())
 
 
 def results(group: Sequence[Record]) -> list[str]:

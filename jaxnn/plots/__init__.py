@@ -12,7 +12,7 @@ from jaxnn.plots.representations import (
 )
 from jaxnn.plots.style import save
 from jaxnn.plots.surface import loss_map
-from jaxnn.plots.weights import weight_images
+from jaxnn.plots.weights import weight_images, weight_table
 
 __all__ = [
     "COLUMNS",
@@ -31,4 +31,5 @@ __all__ = [
     "save",
     "training_curves",
     "weight_images",
+    "weight_table",
 ]

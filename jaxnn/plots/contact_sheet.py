@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jaxnn.plots.sheet import sheet
-from jaxnn.plots.style import title
 
 COLUMNS = 12
 
@@ -23,8 +22,9 @@ def contact_sheet(
 
     Args:
         images: (n, height, width, channels), with 1 channel (grey) or 3 (red, green, blue).
-        captions: n pairs of short texts: what the image shows, and which one it is.
-        columns: how many in a row.
+        captions: n pairs of short texts: what the image shows, perhaps in two lines, and which one
+            it is.
+        columns: how many in a row, if there are so many.
         limits: the values that are drawn black (0 of a color) and white (all of it).
         heading: a text over all of them.
 
@@ -37,10 +37,9 @@ def contact_sheet(
         )
     if images.shape[-1] == 1:
         gray = {"cmap": "gray", "vmin": limits[0], "vmax": limits[1]}
-        picture, axes, _ = sheet(images[..., 0], columns, captions, how=gray)
+        picture, _, _ = sheet(images[..., 0], columns, captions, heading=heading, how=gray)
     else:
-        picture, axes, _ = sheet(as_color(images, limits), columns, captions)
-    title(axes, heading)
+        picture, _, _ = sheet(as_color(images, limits), columns, captions, heading=heading)
     return picture
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from jaxnn.plots.style import INK, figure, quiet
+from jaxnn.plots.style import INK, WIDTH, figure, letters_in, quiet, shortened, title
 
 _TRAIN = "#9aa4ae"
 _ACCURACIES = (1, 0.999, 0.998, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5, 0.3, 0)
@@ -103,32 +103,48 @@ _COLORS = ("#1f2328", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#d
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 
 
-def compared_curves(groups: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Figure:
+def compared_curves(
+    groups: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
+    kinds: Mapping[str, tuple[str, str]] | None = None,
+) -> Figure:
     """Draws loss and accuracy of several runs, each group in a color and a dash of its own.
 
     Shown is the validation split, or if none of the runs has one, the training split. Of a group
     of several runs there is the mean as a strong line, over the epochs that all have reached, and
-    each run as a faint one.
+    each run as a faint one. Only what can be compared has an axis in common: each data set has a
+    row, and in it each loss a place, and the accuracy.
 
     Args:
         groups: by name, the runs of a group, such as one experiment with several seeds; each as
             ``training_curves`` takes it. At least one.
+        kinds: by the same names, the data set and the loss; by default they are the same for all.
     """
+    kinds = kinds or dict.fromkeys(groups, ("", "loss"))
     runs = [run for group in groups.values() for run in group]
     validated = any("validation_loss" in report for run in runs for report in run)
     split, prefix = ("validation", "validation_") if validated else ("training", "")
-    picture = figure(height=3.2 + 0.22 * len(groups))
-    left, right = picture.subplots(1, 2)
-    epochs = max(run[-1]["epoch"] for run in runs)
+    losses: dict[str, list[str]] = {}  # of each data set
+    for data, loss_name in kinds.values():
+        known = losses.setdefault(data, [])
+        known += [loss_name] * (loss_name not in known)
+    across = max(map(len, losses.values())) + 1
+    picture = figure(height=3.0 * len(losses) + 0.2 + 0.22 * len(groups))
+    grid = picture.subplots(len(losses), across, squeeze=False)
+    rows = dict(zip(losses, grid, strict=True))
     labels = []
     for number, (name, group) in enumerate(groups.items()):
         style = {
             "color": _COLORS[number % len(_COLORS)],
             "linestyle": _DASHES[number % len(_DASHES)],
         }
+        data, loss_name = kinds[name]
+        row = rows[data]
         loss, accuracy = (
             _draw_group(axes, [_points(run, prefix + key) for run in group], style)
-            for axes, key in ((left, "loss"), (right, "accuracy"))
+            for axes, key in (
+                (row[losses[data].index(loss_name)], "loss"),
+                (row[-1], "accuracy"),
+            )
         )
         if math.isnan(loss + accuracy):
             label = f"{name}: no number on the {split} split"
@@ -136,19 +152,29 @@ def compared_curves(groups: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]])
             label = f"{name}: loss {loss:.4f}, accuracy {100 * accuracy:.2f} %"
             label += f", mean of {len(group)}" if len(group) > 1 else ""
         labels.append(Line2D([], [], linewidth=1.6, label=label, **style))
-    for axes in (left, right):
-        quiet(axes)
-        axes.set(xlabel="epoch", xlim=(0, epochs))
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10), integer=epochs > 3))
-    left.set_ylabel(f"{split} loss")
-    _logarithmic(left)
-    right.set_ylabel(f"{split} accuracy, stretched")
-    _stretch(right)
+    for data, row in rows.items():
+        own = [run for name, group in groups.items() if kinds[name][0] == data for run in group]
+        epochs = max(run[-1]["epoch"] for run in own)
+        for axes in row:
+            quiet(axes)
+            axes.set(xlabel="epoch", xlim=(0, epochs))
+            axes.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10), integer=epochs > 3))
+        for axes, loss_name in zip(row, losses[data], strict=False):
+            axes.set_ylabel(f"{split} {loss_name if across > 2 else 'loss'}".replace("_", " "))
+            _logarithmic(axes)
+        for axes in row[len(losses[data]) : -1]:
+            axes.set_visible(False)
+        row[-1].set_ylabel(f"{split} accuracy, stretched")
+        _stretch(row[-1])
+        if len(rows) > 1:
+            title(row[0], shortened(data, letters_in(WIDTH / across, 10)))
     legend = picture.legend(
         handles=labels, loc="outside lower left", frameon=False, fontsize=9, handlelength=2.6
     )
     for text in legend.get_texts():
-        text.set(color=INK, parse_math=False)
+        text.set(
+            text=shortened(text.get_text(), letters_in(WIDTH - 0.7, 9)), color=INK, parse_math=False
+        )
     return picture
 
 

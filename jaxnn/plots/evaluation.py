@@ -32,9 +32,13 @@ def evaluation_pictures(
     what = f"{dataset.name}, {split} split"
     pictures = {
         "confusion": confusion_picture(
-            confusion_matrix(probabilities, targets), dataset.classes, heading=what
+            confusion_matrix(probabilities, targets),
+            dataset.classes,
+            heading=f"Confusion matrix: {what}",
         ),
-        "reliability": reliability_diagram(calibration(probabilities, targets), heading=what),
+        "reliability": reliability_diagram(
+            calibration(probabilities, targets), heading=f"Reliability: {what}"
+        ),
     }
     wrong = confident_mistakes(probabilities, targets)
     shown = wrong[:mistakes]
@@ -48,7 +52,7 @@ def evaluation_pictures(
             examples.inputs[shown],
             [
                 (
-                    f"{dataset.classes[guesses[i]]}, is {dataset.classes[targets[i]]}",
+                    f"{dataset.classes[targets[i]]},\npredicted {dataset.classes[guesses[i]]}",
                     f"{100 * probabilities[i, guesses[i]]:.1f} %",
                 )
                 for i in shown

@@ -46,6 +46,9 @@ _NAME_HEIGHT = 0.05
 
 _MOST_STRIPS = 32
 
+_TICK_HEIGHT = 0.12
+"""Inches: of a tick's label."""
+
 _SMALL: dict[str, Any] = {"fontsize": 7.5, "parse_math": False}
 
 
@@ -142,12 +145,10 @@ def activation_flow(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     for row, (name, values) in enumerate(shown):
         last = row == len(shown) - 1
         band, *inactive = grid[row]
-        _draw_band(band, epochs, values, _limits([values]) if last else hidden)
+        _draw_band(band, epochs, values, _limits([values]) if last else hidden, each)
         band.set_ylabel(name, rotation=0, ha="right", va="center", parse_math=False)
         for axes in inactive:
-            _draw_inactive(axes, epochs, values.get("inactive"))
-            if row:
-                axes.set_yticks([])
+            _draw_inactive(axes, epochs, values.get("inactive"), each)
         for axes in (band, *inactive):
             quiet(axes)
             axes.spines["bottom"].set_visible(False)
@@ -165,6 +166,7 @@ def _draw_band(
     epochs: np.ndarray,
     values: Mapping[str, np.ndarray],
     limits: tuple[float, float],
+    each: float,
 ) -> None:
     mean, deviation = values["activation_mean"], values["activation_deviation"]
     axes.fill_between(epochs, mean - deviation, mean + deviation, color=AMOUNT(0.3), linewidth=0)
@@ -174,23 +176,42 @@ def _draw_band(
     far = max(limits, key=abs)
     decade = 10.0 ** math.floor(math.log10(abs(far)))
     tick = math.copysign(max(m for m in (1, 2, 5) if m * decade <= abs(far)) * decade, far)
-    axes.set(ylim=limits, yticks=(0, tick), yticklabels=("0", _figures(tick)))
+    apart = each * abs(tick) / (limits[1] - limits[0]) > 1.5 * _TICK_HEIGHT
+    ticks = (0, tick) if apart else (tick,)
+    axes.set(ylim=limits, yticks=ticks, yticklabels=[_figures(value) for value in ticks])
+    _inside(axes, each)
     if np.isfinite(mean[-1] + deviation[-1]):
         _at_end(axes, f"{_figures(mean[-1])} ± {_figures(deviation[-1])}")
 
 
-def _draw_inactive(axes: Axes, epochs: np.ndarray, share: np.ndarray | None) -> None:
-    axes.set(ylim=(0, 1), yticks=(0, 1), yticklabels=("0 %", "100 %"))
+def _draw_inactive(axes: Axes, epochs: np.ndarray, share: np.ndarray | None, each: float) -> None:
+    axes.set(ylim=(0, 1), yticks=[])
     axes.axhline(0, color=FAINT, linewidth=0.8, zorder=1)
     if share is None:
         middle: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
         axes.text(0.5, 0.5, "does not apply", color=QUIET, **middle, **_SMALL)
         return
+    axes.set(yticks=(0, 1), yticklabels=("0 %", "100 %"))
+    _inside(axes, each)
     axes.axhline(INACTIVE, color=QUIET, linewidth=0.8, linestyle=":", zorder=1)
     axes.fill_between(epochs, 0, share, color=POSITIVE, alpha=0.25, linewidth=0)
     axes.plot(epochs, share, color=POSITIVE, linewidth=1.3, clip_on=False)
     if np.isfinite(share[-1]):
         _at_end(axes, f"{100 * share[-1]:.1f} %")
+
+
+def _inside(axes: Axes, height: float) -> None:
+    """Keeps the labels of the y axis, of a strip so many inches high, beside the strip.
+
+    What reaches beyond would make a gap wider than the others.
+    """
+    low, high = axes.get_ylim()
+    for label, tick in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True):
+        place = height * (tick - low) / (high - low)
+        half = 0.5 * _TICK_HEIGHT
+        label.set_verticalalignment(
+            "bottom" if place < half else "top" if height - place < half else "center"
+        )
 
 
 def _at_end(axes: Axes, text: str) -> None:

@@ -16,6 +16,7 @@ from jaxnn.layers import Layer
 from jaxnn.network import Trace
 from jaxnn.plots.contact_sheet import as_color
 from jaxnn.plots.style import (
+    BACKGROUND,
     FAINT,
     INK,
     NEGATIVE,
@@ -26,8 +27,10 @@ from jaxnn.plots.style import (
     WIDTH,
     bare,
     figure,
+    shortened,
     signed_scale,
     title,
+    wrapped,
 )
 
 _HEIGHT = 6.4
@@ -35,8 +38,8 @@ _HEIGHT = 6.4
 
 _IMAGE_HEIGHT = 3.6
 
-_TALLEST = 32
-"""Neurons on top of one another; more stand side by side."""
+_MOST_NEURONS = 40
+"""Of a layer that are drawn, on top of one another: the strongest."""
 
 _MOST_MAPS, _MAPS_HIGH, _LARGEST_MAP = 24, 8, 1.4
 """Feature maps of a layer that are drawn, how many of them on top of one another, and the largest
@@ -49,11 +52,11 @@ _BAR, _FIGURES, _LETTER, _LINE, _MARGIN = 1.2, 0.66, 0.09, 0.13, 0.06
 """Inches: the length of a bar of 100 % and of the figures beside it, the width of a letter, the
 height of a line, what is free around all."""
 
-_LEAST_SIZE = 0.45
-"""Inches a unit of the drawing, at least: deep networks make wider figures."""
+_LEAST_SIZE, _MOST_SIZE = 0.45, 0.9
+"""Inches a unit of the drawing: deep networks make wider figures, flat ones have wider gaps."""
 
-_LONGEST_NAME = 16
-"""Letters of a class's name that are written out."""
+_LONGEST_NAME = 20
+"""Letters of a class's name that are written out; twice as many where there is room for a line."""
 
 PASSING = ("flatten", "reshape", "dropout", "identity")
 """Layers that pass on what they are given; when a trained network is used, that is."""
@@ -139,9 +142,9 @@ def network_drawing(
     """Draws a network as neurons and edges, with what it does for one example.
 
     A neuron, or a pixel of a feature map, has the colour of its value's sign, the stronger the
-    larger its magnitude among those of its column. An edge has the colour and strength of the
-    weight times the value that it carries, its part in what the neuron at its end adds up; relative
-    to the strongest of its gap.
+    larger its magnitude among those of its column. Of many neurons or maps the strongest are drawn.
+    An edge has the colour and strength of the weight times the value that it carries, its part in
+    what the neuron at its end adds up; relative to the strongest of its gap.
 
     Args:
         columns: the inputs first, the last layer last; see ``columns``.
@@ -156,18 +159,23 @@ def network_drawing(
         heading: a text over all.
     """
     places = _places(columns, image)
+    longest = max(len(line) for n in (1, 2) for line in "\n".join(_short(classes, n)).split("\n"))
+    name_inches = 0.35 + _LETTER * longest
+    list_inches = 0.2 + name_inches + _BAR + _FIGURES
+    room = WIDTH - 2 * _MARGIN - list_inches
+    if len(places) > 1 and (spare := room / _MOST_SIZE - places[-1].x[1]) > 0:
+        places = _places(columns, image, spare / (len(places) - 1))
     right = places[-1].x[1]
     tall = max(place.height for place in places)
-    name_inches = 0.35 + _LETTER * max(map(len, _short(classes)))
-    list_inches = 0.2 + name_inches + _BAR + _FIGURES
-    # Inches that a unit of the drawing takes.
-    size = max((WIDTH - 2 * _MARGIN - list_inches) / right, _LEAST_SIZE)
+    size = max(room / right, _LEAST_SIZE)  # inches that a unit of the drawing takes
     list_width = list_inches / size
     # What is written under the drawing: the names, a line each for the key and its explanation.
     notes = [_notes(column, place) for column, place in zip(columns, places, strict=True)]
     below = (_LINE * (1 + max(map(len, notes))) + 0.4) / size
     width, height = size * (right + list_width), size * (tall + below)
-    picture = figure(width + 2 * _MARGIN, height + 2 * _MARGIN + _LINE * 2)
+    heading = wrapped(heading, width)
+    above = 0.17 * (heading.count("\n") + 1) + 0.11
+    picture = figure(width + 2 * _MARGIN, height + 2 * _MARGIN + above)
     # Everything has its place: there is nothing left to lay out.
     picture.set_layout_engine("none")
     inches = picture.get_size_inches()
@@ -192,7 +200,7 @@ def network_drawing(
         else:
             _draw_neurons(axes, column.values, place, size)
         _note(axes, sum(place.x) / 2, tall, "\n".join(notes[i]), INK)
-    _draw_outputs(axes, outputs, classes, target, places[-1], tall, size)
+    _draw_outputs(axes, outputs, classes, target, places[-1], tall, size, name_inches)
     _draw_key(axes, contributions, size)
     return picture
 
@@ -211,33 +219,36 @@ class _Place(NamedTuple):
     maps: np.ndarray | None = None
 
 
-def _places(columns: Sequence[Column], image: np.ndarray | None) -> list[_Place]:
+def _places(
+    columns: Sequence[Column], image: np.ndarray | None, spare: float = 0.0
+) -> list[_Place]:
     places: list[_Place] = []
     x = 0.0
     for i, column in enumerate(columns):
         if column.values.ndim == 3:
             place = _place_maps(column.values, x)
         else:
-            place = _place_neurons(column.values.size, x, None if i else image)
+            place = _place_neurons(column.values, x, None if i else image)
         places.append(place)
         edges = i + 1 < len(columns) and columns[i + 1].weight is not None
-        x = place.x[1] + (_GAP if edges else _NARROW_GAP)
+        x = place.x[1] + (_GAP if edges else _NARROW_GAP) + spare
     return places
 
 
-def _place_neurons(units: int, x: float, image: np.ndarray | None) -> _Place:
+def _place_neurons(values: np.ndarray, x: float, image: np.ndarray | None) -> _Place:
+    points = np.full((values.size, 2), np.nan)
     if image is not None:
-        height, width, channels = image.shape
-        pitch = _IMAGE_HEIGHT / height
-        rows, across, each = height, width, channels
-        number = np.arange(units) // each
-        row, place = number // width, number % width
+        rows, across, each = image.shape
+        pitch = _IMAGE_HEIGHT / rows
+        shown = np.arange(values.size)
+        number = shown // each
+        row, place = number // across, number % across
     else:
-        across = math.ceil(units / _TALLEST)
-        rows = math.ceil(units / across)
+        shown = np.sort(np.argsort(-np.abs(values), kind="stable")[:_MOST_NEURONS])
+        rows, across = len(shown), 1
         pitch = min(_HEIGHT / rows, 0.5)
-        row, place = np.arange(units) % rows, np.arange(units) // rows
-    points = np.stack([x + (place + 0.5) * pitch, ((rows - 1) / 2 - row) * pitch], 1)
+        row, place = np.arange(rows), np.zeros(rows)
+    points[shown] = np.stack([x + (place + 0.5) * pitch, ((rows - 1) / 2 - row) * pitch], 1)
     return _Place(points, 0.8 * pitch, (x, x + across * pitch), rows * pitch)
 
 
@@ -265,6 +276,8 @@ def _notes(column: Column, place: _Place) -> list[str]:
         lines.append(f"{height} × {width}")
         if len(place.maps) < channels:
             lines.append(f"{len(place.maps)} of {channels} maps")
+    elif (shown := int(np.isfinite(place.points[:, 0]).sum())) < len(place.points):
+        lines.append(f"{shown} of {len(place.points)}")
     return lines
 
 
@@ -272,12 +285,12 @@ def _draw_edges(
     axes: Axes, strengths: np.ndarray, start: np.ndarray, end: np.ndarray, most: int
 ) -> int:
     """Draws the strongest of the edges, (units before, units); returns how many that are."""
-    flat = np.where(np.isfinite(start[:, :1]), strengths, 0).ravel()
+    there = np.isfinite(start[:, :1]) & np.isfinite(end[:, 0])
+    flat = np.where(there, strengths, 0).ravel()
     # The weakest first, so that the strong ones lie on top.
     chosen = np.argsort(np.abs(flat), kind="stable")[-most:]
+    chosen = chosen[there.ravel()[chosen]]
     sources, sinks = np.divmod(chosen, strengths.shape[1])
-    drawn = np.isfinite(start[sources, 0])
-    chosen, sources, sinks = chosen[drawn], sources[drawn], sinks[drawn]
     scale = signed_scale(flat)
     lines = LineCollection(
         list(np.stack([start[sources], end[sinks]], 1)),
@@ -310,6 +323,10 @@ def _draw_maps(axes: Axes, values: np.ndarray, place: _Place) -> None:
     corners = place.points.reshape(height, width, channels, 2)
     half = place.diameter / 2
     look: dict[str, Any] = {"cmap": SIGNED, "norm": signed_scale(values), "zorder": 2}
+    # Edges end at the block of maps, and do not show through the gaps.
+    low, high = -place.height / 2, place.height / 2
+    extent = (place.x[0], low, place.x[1] - place.x[0], high - low)
+    axes.add_patch(Rectangle(extent[:2], *extent[2:], facecolor=BACKGROUND, zorder=1.5))
     for k in place.maps:
         (left, top), (right, bottom) = corners[0, 0, k], corners[-1, -1, k]
         left, right, bottom, top = left - half, right + half, bottom - half, top + half
@@ -321,15 +338,16 @@ def _draw_maps(axes: Axes, values: np.ndarray, place: _Place) -> None:
 
 
 def _draw_neurons(axes: Axes, values: np.ndarray, place: _Place, size: float) -> None:
-    diameters = np.full(values.size, place.diameter)
+    shown = np.isfinite(place.points[:, 0])
+    diameters = np.full(shown.sum(), place.diameter)
     neurons = EllipseCollection(
         diameters,
         diameters,
-        np.zeros(values.size),
+        np.zeros(shown.sum()),
         units="xy",
-        offsets=place.points,
+        offsets=place.points[shown],
         transOffset=axes.transData,
-        array=values,
+        array=values[shown],
         cmap=SIGNED,
         norm=signed_scale(values),
         edgecolors=QUIET,
@@ -347,16 +365,20 @@ def _draw_outputs(
     place: _Place,
     tall: float,
     size: float,
+    name_inches: float,
 ) -> None:
     """Lists the classes and their outputs, beside their neurons unless they are too many."""
-    names, best = _short(classes), int(np.argmax(outputs))
-    shown, heights = np.arange(len(names)), place.points[:, 1]
+    best = int(np.argmax(outputs))
+    shown, heights = np.arange(len(classes)), place.points[:, 1]
     line = 0.17 / size
-    if len(names) != len(heights) or place.diameter < line:
-        shown = np.argsort(-outputs, kind="stable")[: int(tall / line)]
-        heights = (len(shown) / 2 - np.arange(len(shown)) - 0.5) * line
+    pitch = place.diameter / 0.8
+    if len(classes) != len(heights) or np.isnan(heights).any() or pitch < line:
+        pitch = line * (2 if max(map(len, classes)) > _LONGEST_NAME else 1)
+        shown = np.argsort(-outputs, kind="stable")[: int(tall / pitch)]
+        heights = (len(shown) / 2 - np.arange(len(shown)) - 0.5) * pitch
+    names = _short(classes, 2 if pitch * size > 0.3 else 1)
     name_at = place.x[1] + 0.2 / size
-    bar_at = name_at + (0.35 + _LETTER * max(map(len, names))) / size
+    bar_at = name_at + name_inches / size
     bar, thick = _BAR / size, 0.12 / size
     percent = outputs.min() >= 0 and outputs.max() <= 1
     for k, y in zip(shown, heights, strict=True):
@@ -368,7 +390,7 @@ def _draw_outputs(
             "weight": weight,
         }
         name = names[k] + (" ✓" if k == target else "")
-        axes.text(name_at, y, name, parse_math=False, **look)
+        axes.text(name_at, y, name, parse_math=False, linespacing=1.05, **look)
         for length, color in ((1.0, TRACK), (float(np.clip(outputs[k], 0, 1)), ink)):
             axes.add_patch(Rectangle((bar_at, y - thick / 2), bar * length, thick, facecolor=color))
         figures = f"{100 * outputs[k]:.1f} %" if percent else f"{outputs[k]:.2f}"
@@ -401,5 +423,13 @@ def _note(axes: Axes, x: float, tall: float, text: str, color: str) -> None:
     axes.text(x, y, text, **_SMALL, color=color, ha="center", va="top", parse_math=False)
 
 
-def _short(names: Sequence[str]) -> list[str]:
-    return [n if len(n) <= _LONGEST_NAME else n[: _LONGEST_NAME - 1] + "…" for n in names]
+def _short(names: Sequence[str], lines: int) -> list[str]:
+    """Returns names that have room; without the words that all begin with, if they need it."""
+    short = [shortened(name, _LONGEST_NAME, lines) for name in names]
+    first, last = min(names), max(names)  # what these two begin with, all do
+    alike = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
+    shared = first[:alike].rpartition(" ")[0]
+    if shared and len(set(short)) < len(set(names)):
+        rest = ["…" + name[len(shared) :] for name in names]
+        short = [shortened(name, _LONGEST_NAME, lines) for name in rest]
+    return short

@@ -1,11 +1,16 @@
 """Whether a network is right as often as it is sure."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
 from jaxnn.metrics import Calibration
-from jaxnn.plots.style import FAINT, INK, NEGATIVE, POSITIVE, QUIET, figure, quiet, title
+from jaxnn.plots.style import FAINT, INK, NEGATIVE, POSITIVE, QUIET, figure, headline, quiet
+
+_GAP: dict[str, Any] = {"linewidth": 5, "alpha": 0.35}
 
 
 def reliability_diagram(calibration: Calibration, *, heading: str = "") -> Figure:
@@ -23,15 +28,13 @@ def reliability_diagram(calibration: Calibration, *, heading: str = "") -> Figur
     some = calibration.examples > 0
     confidence, accuracy, count = (values[some] for values in calibration[1:])
     low, high = _wilson(accuracy, count)
-    picture = figure(width=5.0, height=5.6)
+    picture = figure(width=5.0, height=6.3)
     upper, lower = picture.subplots(2, 1, sharex=True, height_ratios=(3, 1))
 
     upper.plot((0, 1), (0, 1), color=FAINT, linewidth=1.2, zorder=1)
-    upper.text(0.03, 0.94, "not sure enough", color=NEGATIVE, fontsize=9)
-    upper.text(0.97, 0.03, "too sure", color=POSITIVE, fontsize=9, ha="right")
     upper.vlines(confidence, low, high, color=QUIET, linewidth=1)
     colors = np.where(accuracy < confidence, POSITIVE, NEGATIVE)
-    upper.vlines(confidence, accuracy, confidence, color=colors, linewidth=5, alpha=0.35)
+    upper.vlines(confidence, accuracy, confidence, color=colors, **_GAP)
     upper.scatter(confidence, accuracy, color=INK, s=18, zorder=3, clip_on=False)
     upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     upper.yaxis.set_major_locator(MultipleLocator(0.2))
@@ -48,9 +51,17 @@ def reliability_diagram(calibration: Calibration, *, heading: str = "") -> Figur
     lower.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     for axes in (upper, lower):
         quiet(axes)
+    key = [
+        Line2D([], [], color=INK, marker="o", markersize=4, linestyle="", label="accuracy"),
+        Line2D([], [], color=QUIET, linewidth=1, label="its 95 % interval"),
+        Line2D([], [], color=POSITIVE, label="too sure: right less often than it says", **_GAP),
+        Line2D([], [], color=NEGATIVE, label="not sure enough: right more often", **_GAP),
+    ]
+    picture.legend(
+        handles=key, loc="outside lower left", ncols=2, frameon=False, fontsize=8, labelcolor=QUIET
+    )
     error = f"expected calibration error {100 * calibration.error:.2f} %"
-    upper.set_title(error, loc="right", fontsize=9, color=QUIET)
-    title(upper, heading)
+    headline(picture, f"{heading}\n{error}")
     return picture
 
 

@@ -10,13 +10,27 @@ from jax import Array
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox, BboxBase
 
 from jaxnn.arrays import Tree
 from jaxnn.layers import Layer
 from jaxnn.network import Trace, label
+from jaxnn.plots.fonts import make_legible
 from jaxnn.plots.network import PASSING, joins, plain
-from jaxnn.plots.style import BACKGROUND, INK, WIDTH, figure, quiet, title
+from jaxnn.plots.style import (
+    BACKGROUND,
+    INK,
+    WIDTH,
+    figure,
+    headline,
+    letters_in,
+    quiet,
+    shortened,
+    title,
+)
 
 _COLORS = (
     "#332288", "#e08e0b", "#44aa99", "#882255", "#2f97c9",
@@ -24,8 +38,21 @@ _COLORS = (
 )  # fmt: skip
 """Mostly Tol's "muted", which the color-blind tell apart; https://sronpersonalpages.nl/~pault/."""
 
-_LETTERS = 32
+_LETTERS = 26
 """Of a title, on a third of the width."""
+
+_MOST_LISTED, _LONGEST_NAME = 40, 48
+"""Classes in the key, and letters of a name there."""
+
+_LONGEST_SHOWN = 12
+"""Letters of a name that stands among the points; longer ones are in the key alone."""
+
+_OFFSETS = [np.zeros(2)] + [
+    distance * np.array([math.cos(angle), math.sin(angle)])
+    for distance in range(10, 60, 5)
+    for angle in np.arange(16) * math.pi / 8
+]
+"""Points from a cloud's middle where its name may stand, the nearest first."""
 
 _MARKERS = "os^Dv<P>X*"
 
@@ -101,56 +128,135 @@ def representation_maps(
     targets: np.ndarray,
     classes: Sequence[str],
     *,
+    features: Sequence[str] = (),
     heading: str = "",
 ) -> Figure:
     """Draws what layers make of examples, each in its two principal components.
 
-    Each class has a colour and a marker of its own, and its name stands at its median.
+    What has only two values is drawn as it is, along these. Each class has a colour and a marker of
+    its own; its name stands at its median, or near it where names would hide one another, if there
+    is room.
 
     Args:
         representations: by the layer's name, (n, ...), n at least 1.
         targets: (n,): the class of each example.
         classes: the name of each class.
+        features: the name of each value of the first representation, the input, if they have any.
         heading: a text over all.
     """
     count = len(representations)
     across = count if count < 4 else 2 if count == 4 else 3
     down = math.ceil(count / across)
-    picture = figure(height=(0.92 * WIDTH / max(across, 2)) * down + 0.3)
+    present = [k for k in range(len(classes)) if (targets == k).any()]
+    listed = present[:_MOST_LISTED]
+    names = [shortened(classes[k], _LONGEST_NAME) for k in listed]
+    # A marker takes the room of some four letters.
+    abreast = letters_in(WIDTH, 8) // (max(map(len, names), default=0) + 4) or 1
+    key = 0.17 * math.ceil(len(listed) / abreast) + 0.3
+    picture = figure(height=(0.92 * WIDTH / max(across, 2)) * down + 0.3 + key)
     grid = picture.subplots(down, across, squeeze=False)
-    for axes, (name, values) in zip(grid.flat, representations.items(), strict=False):
-        _draw(axes, principal_components(values), targets, classes)
-        text = f"{name}: {math.prod(values.shape[1:]):,} values"
+    shown = list(zip(grid.flat, representations.items(), strict=False))
+    clouds: dict[Axes, dict[str, tuple[np.ndarray, str]]] = {}
+    for axes, (name, values) in shown:
+        flat = values.reshape(len(values), -1)
+        if flat.shape[1] == 2:
+            points = flat
+            own = features if values is shown[0][1][1] and len(features) == 2 else ()
+            labels = [shortened(text, 24) for text in own or ("value 0", "value 1")]
+        else:
+            points, explained = principal_components(flat)
+            labels = [f"PCA {i + 1}: {100 * explained[i]:.0f} % of variance" for i in range(2)]
+        _draw(axes, points, targets, present)
+        clouds[axes] = {
+            classes[k]: (np.median(points[targets == k], axis=0), _COLORS[k % 10])
+            for k in present
+            if len(classes[k]) <= _LONGEST_SHOWN
+        }
+        axes.set_xlabel(labels[0], parse_math=False)
+        axes.set_ylabel(labels[1], parse_math=False)
+        text = f"{name}: {flat.shape[1]:,} values"
         title(axes, textwrap.fill(text, _LETTERS * 3 // max(across, 2)))
     for axes in grid.flat[count:]:
         axes.set_visible(False)
-    if heading:
-        picture.suptitle(heading, x=0.01, ha="left", fontsize=10, color=INK, parse_math=False)
+    if len(present) > len(listed):
+        names[-1] = f"… of {len(present)} classes"
+    handles = [
+        Line2D([], [], color=_COLORS[k % 10], marker=_marker(k), linestyle="", markersize=5)
+        for k in listed
+    ]
+    legend = picture.legend(
+        handles, ["…"] * len(names), loc="outside lower left", ncols=abreast, frameon=False,
+        fontsize=8, handletextpad=0.2, columnspacing=1.2,
+    )  # fmt: skip
+    for entry, name in zip(legend.get_texts(), names, strict=True):
+        entry.set(text=name, color=INK, parse_math=False)
+    headline(picture, heading)
+    _name(picture, clouds)
     return picture
 
 
-def _draw(axes: Axes, projection: Projection, targets: np.ndarray, classes: Sequence[str]) -> None:
-    points, explained = projection
-    present = [k for k in range(len(classes)) if (targets == k).any()]
+def _marker(k: int) -> str:
+    return _MARKERS[(k + k // 10) % 10]
+
+
+def _draw(axes: Axes, points: np.ndarray, targets: np.ndarray, present: Sequence[int]) -> None:
     for k in present:
-        look: dict[str, Any] = {"color": _COLORS[k % 10], "marker": _MARKERS[(k + k // 10) % 10]}
         x, y = points[targets == k].T
-        axes.scatter(x, y, label=classes[k], **look, **_POINT)
-    for k in present:
-        x, y = np.median(points[targets == k], axis=0)
-        name = axes.text(
-            x,
-            y,
-            classes[k],
-            color=0.55 * np.array(to_rgb(_COLORS[k % 10])),  # darker: to be read in grey too
-            fontsize=12 if len(classes[k]) < 3 else 9,
-            fontweight="bold",
-            ha="center",
-            va="center",
-            parse_math=False,
-        )
-        name.set_path_effects([withStroke(linewidth=3, foreground=BACKGROUND)])
+        axes.scatter(x, y, color=_COLORS[k % 10], marker=_marker(k), **_POINT)
     quiet(axes)
     axes.tick_params(labelsize=7)
-    axes.set_xlabel(f"component 1: {100 * explained[0]:.0f} % of the variance")
-    axes.set_ylabel(f"component 2: {100 * explained[1]:.0f} %")
+
+
+def _name(picture: Figure, clouds: Mapping[Axes, Mapping[str, tuple[np.ndarray, str]]]) -> None:
+    """Writes names where clouds of points are, in the axes of each; none over another one.
+
+    Args:
+        picture: the figure.
+        clouds: for each of its axes, by name, where a cloud is (2,), and its colour.
+    """
+    written = [
+        [_annotation(axes, name, *cloud) for name, cloud in named.items()]
+        for axes, named in clouds.items()
+    ]
+    make_legible(picture)
+    engine: Any = picture.get_layout_engine()
+    canvas: Any = picture.canvas
+    engine.execute(picture)  # now it is known how large the axes are
+    for axes, texts in zip(clouds, written, strict=True):
+        taken: list[Bbox] = []
+        for text in texts:
+            text.update_positions(canvas.get_renderer())
+            at_place = Text.get_window_extent(text)
+            for offset in _OFFSETS:
+                box = at_place.translated(*(offset * picture.dpi / 72))
+                if _within(box, axes.bbox) and not box.count_overlaps(taken):
+                    taken.append(box)
+                    text.set_position(tuple(offset))
+                    assert text.arrow_patch is not None
+                    text.arrow_patch.set_visible(bool(offset.any()))
+                    break
+            else:
+                text.remove()
+
+
+def _annotation(axes: Axes, name: str, place: np.ndarray, color: str) -> Annotation:
+    text = axes.annotate(
+        name,
+        xy=tuple(place),
+        xytext=(0, 0),
+        textcoords="offset points",
+        color=0.55 * np.array(to_rgb(color)),  # darker: to be read in grey too
+        fontsize=12 if len(name) < 3 else 9,
+        fontweight="bold",
+        ha="center",
+        va="center",
+        arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": color},
+        parse_math=False,
+    )
+    text.set_in_layout(False)
+    text.set_path_effects([withStroke(linewidth=3, foreground=BACKGROUND)])
+    return text
+
+
+def _within(box: Bbox, frame: BboxBase) -> bool:
+    return frame.x0 <= box.x0 and frame.y0 <= box.y0 and box.x1 <= frame.x1 and box.y1 <= frame.y1

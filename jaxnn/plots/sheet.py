@@ -11,13 +11,27 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from jaxnn.plots.style import FAINT, INK, QUIET, WIDTH, bare, figure
+from jaxnn.plots.style import (
+    FAINT,
+    INK,
+    QUIET,
+    WIDTH,
+    bare,
+    figure,
+    headline,
+    letters_in,
+    shortened,
+    wrapped,
+)
 
-_GAP = 0.1
-"""Between two images, in heights of one."""
+_GAP, _NEAR = 0.1, 0.08
+"""Between two images, and between two that belong together, in heights of one."""
 
-_LINE, _LETTER = 0.14, 0.058
-"""The height of a line and the width of a letter of a caption, in inches."""
+_LARGEST = 2.0
+"""Inches: the height of an image, at most; the width of a single one."""
+
+_SIZE, _LINE = 7, 0.14
+"""Of a caption: its letters in points, the height of a line in inches."""
 
 
 def sheet(
@@ -25,7 +39,9 @@ def sheet(
     columns: int,
     captions: Sequence[tuple[str, str]] = (),
     *,
+    group: int = 1,
     margin: float = 0.0,
+    heading: str = "",
     how: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Figure, Axes, AxesImage]:
     """Draws images in rows, a thin frame around each, as high as it takes.
@@ -33,40 +49,51 @@ def sheet(
     Args:
         images: (n, height, width), or (n, height, width, 3) uint8 or in [0, 1].
         columns: how many in a row; the last row may have fewer.
-        captions: two short texts to stand under each image, or none.
+        captions: two short texts to stand under each image, or none; the first may have two lines.
+        group: so many that follow one another belong together, and stand so.
         margin: inches to leave at the right.
+        heading: a text over all.
         how: the color map and the scale, as ``imshow`` takes them.
 
     Returns:
         The figure, its axes and one of the pictures in it, whose scale is that of all.
     """
     count, height, width = images.shape[:3]
+    columns = min(columns, count)
     rows = math.ceil(count / columns)
     across = width / height
-    size = (WIDTH - margin) / (columns * (across + _GAP) - _GAP)  # of an image, in inches
-    letters = int(size * across / _LETTER)
-    longest = max((len(a) + len(b) + 1 for a, b in captions), default=0)
-    lines = 0 if not captions else 1 if longest <= letters else 2
+    gap = _GAP if group == 1 else 3 * _GAP
+    pitch = group * (across + _NEAR) - _NEAR + gap
+    right = columns // group * pitch - gap
+    size = min((WIDTH - margin) / right, _LARGEST / max(across, 1))  # of an image, in inches
+    letters = letters_in(size * across, _SIZE)
+    texts = [(_caption(first, letters), shortened(second, letters)) for first, second in captions]
+    beside = all(len(first) + len(second) < letters for first, second in texts)
+    lines = max((first.count("\n") + 2 - beside for first, _ in texts), default=0)
     below = lines * _LINE / size
     down = rows * (1 + _GAP + below) - _GAP
-    picture = figure(height=size * down + 0.35)
+    over = 0.17 * (wrapped(heading, size * right + margin).count("\n") + 1)
+    picture = figure(size * right + margin, size * down + over + 0.2)
     axes = picture.subplots()
     for k, image in enumerate(images):
-        x, y = k % columns * (across + _GAP), k // columns * (1 + _GAP + below)
+        number, part = divmod(k % columns, group)
+        x, y = number * pitch + part * (across + _NEAR), k // columns * (1 + _GAP + below)
         drawn = axes.imshow(image, extent=(x, x + across, y + 1, y), interpolation="nearest", **how)
         frame = Rectangle((x, y), across, 1, edgecolor=FAINT, facecolor="none", linewidth=0.6)
         frame.set_clip_on(False)
         axes.add_patch(frame)
-        if captions:
-            first, second = (_shortened(text, letters) for text in captions[k])
-            look: dict[str, Any] = {"va": "top", "fontsize": 7, "parse_math": False}
+        if texts:
+            first, second = texts[k]
+            look: dict[str, Any] = {"va": "top", "fontsize": _SIZE, "parse_math": False}
             axes.text(x, y + 1.03, first, color=INK, **look)
-            if lines == 1:
+            if beside:
                 axes.text(x + across, y + 1.03, second, color=QUIET, ha="right", **look)
             else:
-                axes.text(x, y + 1.03 + _LINE / size, second, color=QUIET, **look)
-    axes.set(xlim=(0, columns * (across + _GAP) - _GAP), ylim=(down, 0))
+                under = (first.count("\n") + 1) * _LINE / size
+                axes.text(x, y + 1.03 + under, second, color=QUIET, **look)
+    axes.set(xlim=(0, right), ylim=(down, 0))
     bare(axes)
+    headline(picture, heading)
     return picture, axes, drawn
 
 
@@ -83,5 +110,9 @@ def columns_for(shape: tuple[int, ...], proportion: float = 2.0) -> int:
     return min(min(choices, key=lambda n: (-count % n, abs(n - ideal))), count)
 
 
-def _shortened(text: str, letters: int) -> str:
-    return text if len(text) <= letters else text[: max(letters - 1, 1)] + "…"
+def _caption(text: str, letters: int) -> str:
+    """Returns a text in one line if it fits, or with two for each of its own."""
+    line = text.replace("\n", " ")
+    if len(line) <= letters:
+        return line
+    return "\n".join(shortened(part, letters, 2) for part in text.split("\n"))

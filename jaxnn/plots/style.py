@@ -6,6 +6,7 @@ print without colour; either has a contrast of 3 : 1 or more on a white and on a
 """
 
 import math
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,9 @@ AMOUNT = LinearSegmentedColormap.from_list(
 
 WIDTH = 8.0
 """Inches: the width of a figure, at which its text is readable on a page as wide as a README."""
+
+_LETTER = 0.0083
+"""Inches: the width of a letter of one point, on average."""
 
 _DOTS_PER_INCH = 200
 
@@ -96,6 +100,32 @@ def signed_bar(axes: Axes, drawn: ScalarMappable, label: str, *, exceeded: bool)
 def title(axes: Axes, text: str) -> None:
     """Puts a title over axes, at the left; nothing in it is taken for mathematics."""
     axes.set_title(text, loc="left", fontsize=10, color=INK, parse_math=False)
+
+
+def headline(picture: Figure, text: str) -> None:
+    """Puts a heading over all of a figure, at the left, in as many lines as it takes."""
+    lines = wrapped(text, picture.get_figwidth())
+    picture.suptitle(lines, x=0.01, ha="left", fontsize=10, color=INK, parse_math=False)
+
+
+def wrapped(text: str, inches: float) -> str:
+    """Returns a heading with a line's end wherever a figure of a width has no more room."""
+    letters = letters_in(0.98 * inches - 0.1, 10)
+    return "\n".join(textwrap.fill(line, letters) for line in text.split("\n"))
+
+
+def letters_in(inches: float, size: float) -> int:
+    """Returns how many letters, of a size in points, fit into a line; at least one."""
+    return max(int(inches / (_LETTER * size)), 1)
+
+
+def shortened(text: str, letters: int, lines: int = 1) -> str:
+    """Returns a text in so many lines of so many letters at most, "…" for what is left out."""
+    found = textwrap.wrap(text, letters)
+    if len(found) > lines:
+        rest = " ".join(found[lines - 1 :])
+        found[lines - 1 :] = [rest[: max(letters - 1, 1)].rstrip() + "…"]
+    return "\n".join(found)
 
 
 def round_parts(low: float, high: float) -> tuple[float, ...]:

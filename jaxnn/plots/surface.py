@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -16,12 +18,16 @@ from jaxnn.plots.style import (
     POSITIVE,
     QUIET,
     figure,
+    headline,
     quiet,
     round_parts,
     title,
 )
 
 _FEWEST_LINES = 4
+
+_LABELLED = 0.8
+"""The part of the map, around its centre, where labels of contours have room."""
 
 
 def loss_map(plane: Plane, *, heading: str = "") -> Figure:
@@ -36,11 +42,11 @@ def loss_map(plane: Plane, *, heading: str = "") -> Figure:
         heading: a text over all.
     """
     steps, losses = plane.steps, np.ma.masked_invalid(plane.losses)
-    picture = figure(height=4.6)
+    picture = figure(height=4.9)
     left, right = picture.subplots(1, 2, width_ratios=(1.5, 1))
     positive = bool(losses.count()) and float(losses.min()) > 0
     scale = (LogNorm if positive else Normalize)(*_ends(losses))
-    left.pcolormesh(
+    drawn = left.pcolormesh(
         steps, steps, losses, shading="gouraud", cmap=AMOUNT, norm=scale, rasterized=True
     )
     levels = _levels(losses, positive)
@@ -48,16 +54,22 @@ def loss_map(plane: Plane, *, heading: str = "") -> Figure:
         # Dark lines where the map is light, light ones where it is dark.
         colors = [INK if scale(level) < 0.55 else BACKGROUND for level in levels]
         lines = left.contour(steps, steps, losses, levels=levels, colors=colors, linewidths=0.8)
-        left.clabel(lines, fmt=_figures, fontsize=8)
+        _label(left, lines, float(steps[-1]))
     left.plot(0, 0, "+", color=POSITIVE, markersize=13, markeredgewidth=2.5)
-    left.set_aspect("equal")
+    left.set_box_aspect(1)
     left.set(
         xlabel="step along direction 1, in norms of each filter",
         ylabel="step along direction 2",
     )
     quiet(left)
     left.grid(False)
-    title(left, heading)
+    title(left, "Map")
+    bar = picture.colorbar(drawn, ax=left, aspect=40, pad=0.03)
+    bar.ax.set_title("loss", color=QUIET, fontsize=9)
+    bar.outline.set_visible(False)
+    bar.minorticks_off()
+    quiet(bar.ax)
+    bar.ax.grid(False)
 
     middle = len(steps) // 2
     for values, name, dashes in (
@@ -70,14 +82,16 @@ def loss_map(plane: Plane, *, heading: str = "") -> Figure:
         label=f"the trained network: {plane.center:.4f}",
     )  # fmt: skip
     quiet(right)
+    title(right, "Sections through the centre")
     right.set(xlabel="step", ylabel="loss", xlim=(steps[0], steps[-1]))
     for axis in (left.xaxis, left.yaxis, right.xaxis):
         axis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
     if positive:
-        _logarithmic(right)
-    right.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=9, labelcolor=QUIET
-    )
+        right.set_yscale("log")
+        _logarithmic(right.yaxis)
+        _logarithmic(bar.ax.yaxis)
+    picture.legend(loc="outside lower right", ncols=3, frameon=False, fontsize=9, labelcolor=QUIET)
+    headline(picture, heading)
     return picture
 
 
@@ -107,13 +121,28 @@ def _levels(losses: np.ma.MaskedArray, positive: bool) -> list[float]:
     return levels
 
 
-def _logarithmic(axes: Axes) -> None:
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
+def _label(axes: Axes, lines: ContourSet, end: float) -> None:
+    """Writes each contour's value on it, where nothing is cut: away from edges and other labels."""
+    taken = np.zeros((1, 2))  # the centre
+    places = []
+    for path in lines.get_paths():
+        points = np.asarray(path.vertices)
+        points = points[(np.abs(points) < _LABELLED * end).all(-1)]
+        if len(points):
+            free = np.linalg.norm(points[:, None] - taken, axis=-1).min(1)
+            if free.max() > 0.25 * end:
+                places.append(points[free.argmax()])
+                taken = np.vstack([taken, places[-1]])
+    axes.clabel(lines, manual=places, fmt=_figures, fontsize=8)
+
+
+def _logarithmic(axis: Axis) -> None:
+    """Gives an axis of losses round ticks at equal ratios."""
+    low, high = axis.get_view_interval()
     if high / low < 1e4:
-        axes.yaxis.set_major_locator(LogLocator(subs=round_parts(low, high)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _figures(value)))
-    axes.yaxis.set_minor_locator(NullLocator())
+        axis.set_major_locator(LogLocator(subs=round_parts(low, high)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _figures(value)))
+    axis.set_minor_locator(NullLocator())
 
 
 def _figures(value: float) -> str:

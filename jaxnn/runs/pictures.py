@@ -21,7 +21,7 @@ from jaxnn.plots.network import PASSING, columns, network_drawing, plain
 from jaxnn.plots.representations import representation_maps, representations
 from jaxnn.plots.style import spaced
 from jaxnn.plots.surface import loss_map
-from jaxnn.plots.weights import weight_images
+from jaxnn.plots.weights import weight_images, weight_table
 from jaxnn.prediction import probabilities
 from jaxnn.runs.directory import METRICS
 from jaxnn.runs.run import Run
@@ -68,9 +68,9 @@ def run_pictures(
     """Draws a run, one picture after the other.
 
     In this order: "curves"; "gradients" and "activations", where the metrics have statistics;
-    "network-test-0" and so on, for each example; "weights", where the first layer sees an image;
-    "representations-test"; "surface"; and for the split what ``evaluation_pictures`` draws, such as
-    "confusion-test". The same run gives the same pictures.
+    "network-test-0" and so on, for each example; "weights", where the first layer sees an image
+    or a row of a table; "representations-test"; "surface"; and for the split what
+    ``evaluation_pictures`` draws, such as "confusion-test". The same run gives the same pictures.
 
     Args:
         run: a finished run.
@@ -122,8 +122,11 @@ def run_pictures(
     for example in examples:
         tell(f"the network at work on {split} example {example}")
         yield _network(run, split, example, contributions)
-    tell("weights")
-    yield from _weights(run)
+    if weights := _weights(run):
+        tell("weights")
+        yield weights
+    else:
+        tell("no weights: those of the first layer do not look like an example")
     tell("representations")
     yield _representations(run, split)
     tell("the loss around the trained network")
@@ -166,24 +169,28 @@ def _network(run: Run, split: str, example: int, contributions: bool) -> Picture
     return Picture(f"network-{split}-{example}", "learned", caption, figure)
 
 
-def _weights(run: Run) -> Iterator[Picture]:
+def _weights(run: Run) -> Picture | None:
+    """Draws the weights of the first layer; of some layers, none are like what they see."""
     shape: Any = run.dataset.in_shape
     first = next((x for x in plain(run.network, run.params) if x[1].name not in PASSING), None)
-    if first is None or not _is_image(shape) or "weight" not in first[2]:
-        return
+    if first is None or "weight" not in first[2]:
+        return None
     name, weight = first[1].name, np.asarray(first[2]["weight"])
-    if name == "conv2d" and _is_image(weight.shape[:3]):
+    caption = "What the {} look for: orange where {} excites a unit, blue where it inhibits it."
+    if name == "dense" and len(shape) == 1 and len(weight) == shape[0]:
+        heading = "Weights of the first dense layer"
+        caption = caption.format("units of the first layer", "a large value")
+        figure = weight_table(weight, run.dataset.features, heading=heading)
+        return Picture("weights", "learned", caption, figure)
+    if name == "conv2d" and _is_image(shape) and _is_image(weight.shape[:3]):
         heading, what = "Kernels of the first convolution", "kernels of the first convolution"
         shape = weight.shape[:3]
-    elif name == "dense" and len(weight) == math.prod(shape):
+    elif name == "dense" and _is_image(shape) and len(weight) == math.prod(shape):
         heading, what = "Weights of the first dense layer", "units of the first layer"
     else:  # it sees the rows of an image, one by one
-        return
-    caption = (
-        f"What the {what} look for: orange where light excites a unit, blue where it inhibits it."
-    )
+        return None
     figure = weight_images(weight.reshape(-1, weight.shape[-1]), shape, heading=heading)
-    yield Picture("weights", "learned", caption, figure)
+    return Picture("weights", "learned", caption.format(what, "light"), figure)
 
 
 def _representations(run: Run, split: str) -> Picture:
@@ -198,10 +205,14 @@ def _representations(run: Run, split: str) -> Picture:
         },
         source.targets,
         run.dataset.classes,
+        features=run.dataset.features,
+        heading=f"{run.dataset.name}, {split} split: what each layer makes of the examples, in its "
+        "principal components (PCA)",
     )
     caption = (
         f"How the classes come apart from layer to layer: {len(source.targets):,} examples of the "
-        f"{split} split, in the two principal components of what each layer makes of them."
+        f"{split} split, in the two principal components (PCA) of what each layer makes of them; "
+        "only two values are drawn as they are."
     )
     return Picture(f"representations-{split}", "learned", caption, figure)
 

@@ -138,9 +138,8 @@ def _figure(picture: Picture, png: bytes) -> str:
     data = base64.b64encode(png).decode("ascii")
     caption = escape(picture.caption)
     return (
-        f'<figure><div class="scroll" tabindex="0"><img src="data:image/png;base64,{data}" '
-        f'width="{width}" height="{height}" style="max-width: {width}px; '
-        f'min-width: min({width}px, 36rem)" alt="{caption}"></div>'
+        f'<figure><div><img src="data:image/png;base64,{data}" width="{width}" height="{height}" '
+        f'style="max-width: {width}px" alt="{caption}"></div>'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
@@ -224,7 +223,7 @@ pre {
 }
 code { font: 0.9em ui-monospace, monospace; }
 figure { margin: 2rem 0; }
-figure .scroll { background: #ffffff; border: 1px solid var(--faint); border-radius: 6px; }
+figure div { background: #ffffff; border: 1px solid var(--faint); border-radius: 6px; }
 img { display: block; margin: auto; width: 100%; height: auto; padding: 0.75rem; }
 figcaption { margin-top: 0.5rem; color: var(--quiet); font-size: 0.9rem; }
 .warnings { padding: 0.75rem 1rem 0.75rem 2rem; border-left: 4px solid var(--warning);

@@ -184,8 +184,8 @@ def test_tables_and_names_that_look_like_html(
     path = trained(capsys, tmp_path, CONFIG, data, model, *more)
     pictures = list(run_pictures(load_run(path), split="validation"))
     names = {picture.name.removesuffix("-validation") for picture in pictures}
-    expected = {"curves", "network-validation-0", "representations", "surface"}
-    # No image: neither weights nor mistakes can be shown as images; no statistics, no flow.
+    expected = {"curves", "network-validation-0", "weights", "representations", "surface"}
+    # No image: mistakes cannot be shown; no statistics, no flow.
     assert names == expected | {"confusion", "reliability"}
 
     outcome = run_script(capsys, "visualize", path, "--split", "validation")

@@ -17,7 +17,7 @@ def test_a_confusion_matrix_has_its_numbers_where_they_belong() -> None:
     picture = confusion_picture(confusion, ["a $x", "b", "c"], heading="three $y")
     picture.draw_without_rendering()
     (axes,) = picture.axes
-    assert axes.get_title("left") == "three $y"
+    assert picture.get_suptitle() == "three $y"
     cells = {t.get_position(): t.get_text() for t in axes.texts}
     assert [cells[j, i] for i, j in np.argwhere(confusion)] == ["1,200", "3", "5", "10"]
     texts = set(cells.values())
@@ -28,6 +28,17 @@ def test_a_confusion_matrix_has_its_numbers_where_they_belong() -> None:
     assert np.ptp(colors[0, 0, :3]) < 0.1  # grey
     assert colors[1, 0, 0] - colors[1, 0, 2] > 0.5  # the most frequent mistake: orange
     np.testing.assert_array_equal(colors[0, 1, :3], 1)
+
+
+def test_a_single_mistake_is_pale_and_long_names_keep_clear_of_predicted() -> None:
+    names = [f"a class with quite a long name, {k}" for k in range(3)]
+    picture = confusion_picture(np.array([[10, 0, 0], [1, 9, 0], [0, 0, 10]]), names)
+    picture.draw_without_rendering()
+    (axes,) = picture.axes
+    red, _, blue = axes.images[0].get_array()[1, 0, :3]
+    assert 0.1 < red - blue < 0.5
+    names_end = max(label.get_window_extent().y1 for label in axes.get_xticklabels())
+    assert axes.xaxis.label.get_window_extent().y0 - names_end > 5 * picture.dpi / 72
 
 
 @pytest.mark.parametrize("classes", [1, 2, 24, 100])
@@ -51,7 +62,12 @@ def test_a_reliability_diagram_has_a_point_for_each_bin() -> None:
     expected = np.stack([bins.confidence[some], bins.accuracy[some]], 1)
     np.testing.assert_allclose(points.get_offsets(), expected)
     assert [bar.get_height() for bar in lower.patches] == bins.examples[some].tolist()
-    assert upper.get_title("right") == f"expected calibration error {100 * bins.error:.2f} %"
+    error = f"expected calibration error {100 * bins.error:.2f} %"
+    assert picture.get_suptitle() == f"heading\n{error}"
+    assert not upper.texts  # which bars could run into
+    key = [text.get_text() for text in picture.legends[0].get_texts()]
+    assert key[:2] == ["accuracy", "its 95 % interval"]
+    assert [text.partition(":")[0] for text in key[2:]] == ["too sure", "not sure enough"]
 
 
 def test_of_a_single_prediction_too() -> None:
@@ -67,7 +83,8 @@ def test_the_pictures_of_an_evaluation() -> None:
     assert sorted(pictures) == ["confusion", "mistakes", "reliability"]
     axes = pictures["mistakes"].axes[0]
     wrong = confident_mistakes(probabilities, targets)
-    assert axes.get_title("left") == (
+    assert pictures["confusion"].get_suptitle() == "Confusion matrix: digits, test split"
+    assert pictures["mistakes"].get_suptitle() == (
         f"digits, test split: {len(wrong)} mistakes in 300, the 12 most confident ones"
     )
     assert len(axes.images) == 12
@@ -77,7 +94,7 @@ def test_the_pictures_of_an_evaluation() -> None:
     first = wrong[0]
     guess, share = probabilities[first].argmax(), probabilities[first].max()
     assert [t.get_text() for t in axes.texts[:2]] == [
-        f"{guess}, is {targets[first]}",
+        f"{targets[first]}, predicted {guess}",
         f"{100 * share:.1f} %",
     ]
     perfect = np.eye(10)[targets]
@@ -109,6 +126,26 @@ def test_compared_curves_show_each_run_and_the_mean_of_seeds() -> None:
     ]
     assert loss.lines[2].get_color() != loss.lines[3].get_color()
     assert loss.lines[2].get_linestyle() != loss.lines[3].get_linestyle()
+
+
+def test_only_what_can_be_compared_has_an_axis_in_common() -> None:
+    kinds = {"A": ("mnist", "quadratic"), "B": ("mnist", "huber"), "C": ("iris", "huber")}
+    groups = {name: [reports(1.0 + i, 0.5)] for i, name in enumerate(kinds)}
+    picture = compared_curves(groups, kinds)
+    picture.draw_without_rendering()
+    shown = [axes for axes in picture.axes if axes.get_visible()]
+    drawn = {
+        (axes.get_ylabel(), tuple(line.get_ydata()[0] for line in axes.lines)) for axes in shown
+    }
+    accuracy = "validation accuracy, stretched"
+    assert drawn == {
+        ("validation quadratic", (1.0,)),
+        ("validation huber", (2.0,)),
+        (accuracy, (0.9, 0.8)),
+        ("validation huber", (3.0,)),
+        (accuracy, (0.7,)),
+    }
+    assert [axes.get_title("left") for axes in shown] == ["mnist", "", "", "iris", ""]
 
 
 def test_compared_curves_of_runs_that_did_not_get_far() -> None:

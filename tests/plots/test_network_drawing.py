@@ -105,6 +105,27 @@ def test_of_very_many_classes_the_most_probable_are_listed() -> None:
     assert listed == [names[k] for k in np.argsort(-outputs)[: len(listed)]]
 
 
+def test_of_many_neurons_the_strongest_are_drawn_with_edges_between_them() -> None:
+    rng = np.random.default_rng(0)
+    x, w1, w2 = rng.normal(size=12), rng.normal(size=(12, 90)), rng.normal(size=(90, 3))
+    hidden = x @ w1
+    drawn = [Column("input", x), Column("dense 90", hidden, w1), Column("dense 3", hidden @ w2, w2)]
+    picture = network_drawing(drawn, OUTPUTS, NAMES)
+    shown = of_kind(picture, EllipseCollection)[1]
+    strongest = np.sort(np.argsort(-np.abs(hidden))[:40])
+    np.testing.assert_array_equal(shown.get_array(), hidden[strongest])
+    edges = of_kind(picture, LineCollection)[1]
+    assert len(edges.get_segments()) == 40 * 3
+    assert "dense 90\n40 of 90" in {text.get_text() for text in picture.axes[0].texts}
+
+
+def test_names_that_begin_alike_are_told_apart() -> None:
+    names = [f"one and the same long beginning of {k}" for k in ("a cat", "a dog", "an ant")]
+    picture = network_drawing(mlp(), OUTPUTS, names)
+    texts = " ".join(text.get_text() for text in picture.axes[0].texts)
+    assert all(name in texts for name in ("a cat", "a dog", "an ant"))
+
+
 def test_columns_are_those_of_the_trace() -> None:
     net = serial(
         layers.flatten(),

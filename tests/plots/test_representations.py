@@ -64,7 +64,7 @@ def test_representations_are_what_the_layers_put_out() -> None:
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 5, 6])
-def test_points_are_the_projections_and_names_stand_at_the_medians(layers: int) -> None:
+def test_points_are_the_projections_and_names_stand_by_the_medians(layers: int) -> None:
     rng = np.random.default_rng(0)
     layout = {f"{i} dense": rng.normal(size=(60, 3 + i)) for i in range(layers)}
     targets = np.arange(60) % 4
@@ -77,11 +77,26 @@ def test_points_are_the_projections_and_names_stand_at_the_medians(layers: int) 
         for k, cloud in enumerate(clouds):
             np.testing.assert_array_equal(cloud.get_offsets(), points[targets == k])
             center = np.median(points[targets == k], axis=0)
-            np.testing.assert_array_equal(axes.texts[k].get_position(), center)
+            np.testing.assert_array_equal(axes.texts[k].xy, center)  # type: ignore[attr-defined]
         assert [text.get_text() for text in axes.texts] == ["cat", "a $ x $", "2", "3"]
         assert axes.get_title("left").startswith(name)
-        assert f"{100 * explained[0]:.0f} % of the variance" in axes.get_xlabel()
-        assert f"{100 * explained[1]:.0f} %" in axes.get_ylabel()
+        assert axes.get_xlabel() == f"PCA 1: {100 * explained[0]:.0f} % of variance"
+        assert axes.get_ylabel() == f"PCA 2: {100 * explained[1]:.0f} % of variance"
+    key = [text.get_text() for text in picture.legends[0].get_texts()]
+    assert key == ["cat", "a $ x $", "2", "3"]
+
+
+def test_two_values_are_drawn_in_their_own_columns() -> None:
+    values = np.random.default_rng(0).normal(size=(20, 2)) @ [[3.0, 1.0], [0.0, 0.1]]
+    layout = {"input": values, "0 dense": values[:, ::-1]}
+    picture = representation_maps(layout, np.arange(20) % 2, ["a", "b"], features=["x", "y"])
+    for axes, points in zip(picture.axes, layout.values(), strict=True):
+        for k in range(2):
+            np.testing.assert_array_equal(axes.collections[k].get_offsets(), points[k::2])
+    assert [(axes.get_xlabel(), axes.get_ylabel()) for axes in picture.axes] == [
+        ("x", "y"),
+        ("value 0", "value 1"),
+    ]
 
 
 def test_no_two_of_many_classes_look_the_same() -> None:

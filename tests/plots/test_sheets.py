@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxnn.plots import COLUMNS, contact_sheet, weight_images
+from jaxnn.plots import COLUMNS, contact_sheet, weight_images, weight_table
 from jaxnn.plots.sheet import columns_for
 
 
@@ -14,7 +14,7 @@ def test_a_sheet_shows_each_image_with_its_captions() -> None:
     picture = contact_sheet(images, captions, limits=(0, 16), heading="digits $5")
     picture.draw_without_rendering()
     (axes,) = picture.axes
-    assert axes.get_title("left") == "digits $5"
+    assert picture.get_suptitle() == "digits $5"
     assert [t.get_text() for t in axes.texts] == [text for pair in captions for text in pair]
     assert len(axes.images) == len(images)
     for drawn, image in zip(axes.images, images, strict=True):
@@ -36,7 +36,7 @@ def test_colour_images_keep_their_colours() -> None:
         np.testing.assert_allclose(np.asarray(drawn.get_array()) * 255, image, atol=1e-4)
 
 
-def test_long_captions_take_two_lines_and_are_cut() -> None:
+def test_long_captions_take_more_lines_and_are_cut() -> None:
     images = np.zeros((COLUMNS, 8, 8, 1), np.uint8)
     picture = contact_sheet(images, [("a very long name of a class", "12345")] * COLUMNS)
     first, second = picture.axes[0].texts[:2]
@@ -62,7 +62,7 @@ def test_weights_are_the_units_columns_on_one_scale() -> None:
         np.testing.assert_array_equal(drawn.get_array(), weight[:, unit].reshape(3, 4))
     (limits,) = {drawn.get_clim() for drawn in images}
     assert limits[0] == -limits[1]
-    assert "5 units" in picture.axes[0].get_title("left")
+    assert "5 units" in picture.get_suptitle()
 
 
 def test_of_many_units_the_strongest_are_drawn_in_their_order() -> None:
@@ -70,18 +70,46 @@ def test_of_many_units_the_strongest_are_drawn_in_their_order() -> None:
     picture = weight_images(weight, (2, 2, 1), most=3)
     values = [float(np.max(drawn.get_array())) for drawn in picture.axes[0].images]
     assert values == [7, 8, 9]
-    assert "3 strongest of 10" in picture.axes[0].get_title("left")
+    assert "3 strongest of 10" in picture.get_suptitle()
 
 
-def test_channels_stand_side_by_side() -> None:
+def test_channels_stand_side_by_side_apart_and_are_named() -> None:
     weight = np.random.default_rng(0).normal(size=(2 * 2 * 3, 4))
-    axes = weight_images(weight, (2, 2, 3), heading="Kernels").axes[0]
-    (image, *_) = axes.images
-    title = "Kernels, an image for each unit (4 units; red, green and blue side by side)"
-    assert axes.get_title("left") == title
+    picture = weight_images(weight, (2, 2, 3), heading="Kernels")
+    assert picture.get_suptitle().startswith("Kernels, three images, for red, green and blue")
+    axes = picture.axes[0]
     unit = weight[:, 0].reshape(2, 2, 3)
-    expected = np.concatenate([unit[..., c] for c in range(3)], axis=1)
-    np.testing.assert_array_equal(image.get_array(), expected)
+    for channel, (image, text) in enumerate(zip(axes.images, axes.texts, strict=False)):
+        if channel < 3:
+            np.testing.assert_array_equal(image.get_array(), unit[..., channel])
+            left, right, _, _ = image.get_extent()
+            assert (text.get_text(), text.get_position()[0]) == (
+                "RGB"[channel],
+                (left + right) / 2,
+            )
+    first, second, third, other = (image.get_extent() for image in axes.images[:4])
+    assert 0 < second[0] - first[1] == pytest.approx(third[0] - second[1])
+    assert other[0] - third[1] > 2 * (second[0] - first[1])
+
+
+def test_the_weights_of_a_table_have_its_names() -> None:
+    weight = np.random.default_rng(0).normal(size=(60, 5)) * np.arange(60)[:, None]
+    picture = weight_table(weight, [f"column $ {k} $" for k in range(60)], most=10)
+    picture.draw_without_rendering()
+    axes = picture.axes[0]
+    np.testing.assert_array_equal(axes.images[0].get_array(), weight[shown := rows(weight)])
+    assert [t.get_text() for t in axes.get_yticklabels()] == [f"column $ {k} $" for k in shown]
+    assert picture.get_suptitle() == "Weights: the 10 strongest of 60 inputs and 5 units"
+
+
+def rows(weight: np.ndarray) -> np.ndarray:
+    return np.sort(np.argsort(np.linalg.norm(weight, axis=1))[-10:])
+
+
+def test_a_single_image_fills_its_sheet() -> None:
+    picture = contact_sheet(np.zeros((1, 8, 8, 1), np.uint8), [("a", "1 %")])
+    picture.draw_without_rendering()
+    assert picture.axes[0].get_window_extent().width > 0.9 * picture.bbox.width
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (16, 8), (64, 16), (128, 16)])

@@ -1,0 +1,165 @@
+"""No picture cuts a text off, or writes one over another one, whatever it is drawn of."""
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from pictures import flaws
+
+from jaxnn.data import Dataset, Split
+from jaxnn.landscape import Plane
+from jaxnn.plots import (
+    COLUMNS,
+    Column,
+    activation_flow,
+    compared_curves,
+    contact_sheet,
+    evaluation_pictures,
+    gradient_flow,
+    loss_map,
+    network_drawing,
+    representation_maps,
+    training_curves,
+    weight_images,
+    weight_table,
+)
+from jaxnn.plots.style import figure
+
+DIGITS = tuple("0123456789")
+THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+LONG = tuple(f"the handwritten digit {k} as it is written in the United States" for k in DIGITS)
+
+
+class Kind(NamedTuple):
+    """What a network is trained with, and how many units its layers have."""
+
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    hidden: tuple[int, ...]
+    features: tuple[str, ...] = ()
+
+
+KINDS = {
+    "MNIST": Kind((28, 28, 1), DIGITS, (512, 512)),
+    "table": Kind((2,), ("inner", "outer"), (8,), ("the distance to the centre", "b")),
+    "colour": Kind((8, 8, 3), THINGS, (64, 30)),
+    "long names": Kind((8, 8, 1), LONG, (32,), ()),
+}
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return KINDS[request.param]
+
+
+def dataset(kind: Kind, rng: np.random.Generator) -> Dataset:
+    inputs = rng.integers(0, 256, (60, *kind.shape)).astype(np.uint8)
+    split = Split(inputs, np.arange(60, dtype=np.int32) % len(kind.classes))
+    moments = np.float32(0), np.float32(1)
+    return Dataset("a data set", split, split, split, kind.classes, *moments)
+
+
+def pictures(kind: Kind) -> Iterator[tuple[str, Figure]]:
+    """Draws what depends on the data."""
+    rng = np.random.default_rng(0)
+    data = dataset(kind, rng)
+    x, targets = data.test
+    probabilities = rng.dirichlet(np.full(len(kind.classes), 0.3), len(targets))
+    yield from evaluation_pictures(data, "test", probabilities).items()
+
+    sizes = (int(np.prod(kind.shape)), *kind.hidden, len(kind.classes))
+    outputs = [rng.normal(size=(60, size)) for size in sizes]
+    weights = [rng.normal(size=pair) for pair in pairwise(sizes)]
+    columns = [Column("input", outputs[0][0])]
+    for weight, output in zip(weights, outputs[1:], strict=True):
+        columns.append(Column(f"dense {output.shape[1]}, relu", output[0], weight))
+    image = len(kind.shape) == 3
+    yield (
+        "network",
+        network_drawing(
+            columns,
+            probabilities[0],
+            kind.classes,
+            target=0,
+            image=x[0] if image else None,
+            heading=f"a data set: {kind.classes[1]}, predicted {kind.classes[0]}",
+        ),
+    )
+    if image:
+        yield "weights", weight_images(weights[0], kind.shape)  # type: ignore[arg-type]
+        captions = [(name, "100.0 %") for name in kind.classes]
+        yield "one example", contact_sheet(x[:1], captions[:1], heading="what there is to be seen")
+        yield "examples", contact_sheet(x[:COLUMNS], [captions[0]] * COLUMNS)
+    else:
+        yield "weights", weight_table(weights[0], kind.features)
+    yield (
+        "representations",
+        representation_maps(
+            {f"{i} conv2d, batch_norm, relu": values for i, values in enumerate(outputs)},
+            targets,
+            kind.classes,
+            features=kind.features,
+            heading="what each layer makes of them",
+        ),
+    )
+
+
+def test_pictures_of_data(kind: Kind) -> None:
+    found = {name: wrong for name, picture in pictures(kind) if (wrong := flaws(picture))}
+    assert not found
+
+
+def reports(layers: int) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    keys = ("weight_norm", "update_ratio", "activation_mean", "activation_deviation")
+    names = ("conv2d", "batch_norm", "relu", "max_pool")
+    statistics = {
+        f"{4 * i + k} {name}": {key: 3 * float(rng.uniform()) for key in (*keys[2 * (k > 0) :],)}
+        | {"d_output_norm": float(rng.uniform())}
+        | ({"inactive": float(rng.uniform())} if name == "relu" else {})
+        for i in range(layers)
+        for k, name in enumerate(names)
+    }
+    numbers = {"loss": 0.3, "accuracy": 0.9, "validation_loss": 0.2, "validation_accuracy": 0.95}
+    return [{"epoch": e, "statistics": statistics, **numbers} for e in (1.0, 2.0, 3.0)]
+
+
+@pytest.mark.parametrize("layers", [1, 5, 33])
+def test_pictures_of_training(layers: int) -> None:
+    metrics = reports(layers)
+    assert flaws(activation_flow(metrics)) == []
+    assert flaws(gradient_flow(metrics)) == []
+    assert flaws(training_curves(metrics)) == []
+
+
+STEPS = np.linspace(-1, 1, 21)
+BOWL = np.square(STEPS)[:, None] + 3 * np.square(STEPS - 0.2)
+
+
+@pytest.mark.parametrize("losses", [0.04 + BOWL, np.exp(8 * BOWL), BOWL - 2])
+def test_the_map_of_the_loss(losses: np.ndarray) -> None:
+    assert flaws(loss_map(Plane(STEPS, losses), heading="Loss on 512 training examples")) == []
+
+
+def test_compared_curves() -> None:
+    kinds = {
+        "A  " + "a run with a very long name" * 4: ("a data set " * 9, "softmax_cross_entropy"),
+        "B  run": ("a data set " * 9, "quadratic"),
+        "C  another": ("iris", "quadratic"),
+    }
+    groups: Mapping[str, Any] = {name: [reports(1)] for name in kinds}
+    assert flaws(compared_curves(groups, kinds)) == []
+
+
+def test_flaws_are_found() -> None:
+    picture = figure(2, 2)
+    picture.set_layout_engine("none")
+    picture.text(0.1, 0.5, "one")
+    picture.text(0.12, 0.52, "other")
+    picture.text(0.1, 0.2, "aslant", rotation=45)
+    picture.text(0.1, 0.4, "beside")  # the boxes meet, what they are around does not
+    picture.text(0.8, 0.9, "too far right")
+    assert flaws(picture) == ["cut: 'too far right'", "overlap: 'one', 'other'"]
