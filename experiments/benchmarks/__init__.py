@@ -4,12 +4,13 @@ To add one, write a module with ``measure(pairs)``, which yields a row for each 
 ``measuring``), and enter it below.
 """
 
-from benchmarks import browse, conv, fast, lab, memory, mlp, observe, products, stream, web
+from benchmarks import browse, conv, fast, interop, lab, memory, mlp, observe, products, stream, web
 
 BENCHMARKS = {
     "browse": browse.measure,
     "conv": conv.measure,
     "fast": fast.measure,
+    "interop": interop.measure,
     "lab": lab.measure,
     "memory": memory.measure,
     "mlp": mlp.measure,

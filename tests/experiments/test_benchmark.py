@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
+from oracles import assert_close
 from running import EXPERIMENTS, run_script
 
 from jaxnn.errors import JaxnnError
@@ -96,6 +98,26 @@ def test_peers_train_the_same_and_whoever_does_not_is_refused() -> None:
 
     with pytest.raises(JaxnnError, match=r"small: faster trains something else: .* differ by"):
         list(mlp.compare("small", problem, {"faster": faster}, 1))
+
+
+def test_an_equinox_network_has_the_gradients_of_its_own_layers() -> None:
+    eqx = pytest.importorskip("equinox")
+    from benchmarks import interop
+    from peers import equinox_conv
+
+    own = equinox_conv.network(8, (3, 4), 5)
+    images, labels = equinox_conv.make_batches(3, 2, 8)
+
+    def outcome(network: Any) -> list[Any]:
+        """The gradients, and the weights after three steps in a loop."""
+        gradients = eqx.filter_jit(equinox_conv.gradients)(network, images[0], labels[0])
+        _, trained = equinox_conv.train(network, images, labels, loop=True)()
+        layers = [(n.hidden, n.out) for n in (gradients, trained)]
+        return [*map(equinox_conv.weights, (gradients, trained)), *map(jax.tree.leaves, layers)]
+
+    expected = outcome(own)
+    for functions in interop.ways((3, 4)).values():
+        assert_close(outcome(equinox_conv.exchange(own, functions)), expected, 1e-5)
 
 
 def test_a_peer_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
