@@ -1,14 +1,14 @@
 """Neural networks from scratch in JAX: every derivative written out by hand.
 
 A layer is three pure functions (``Layer``), and a network is a layer. What is used in every
-experiment is here; the rest lies in the modules: ``jaxnn.data``, ``initializers``, ``losses``,
-``models``, ``optimizers``, ``schedules``, ``training``, ``metrics``, ``prediction``, and for whole
-experiments ``jaxnn.config`` and ``runs``.
+experiment is here; the rest lies in the modules: ``jaxnn.data``, ``initializers``, ``interop``,
+``losses``, ``models``, ``optimizers``, ``schedules``, ``training``, ``metrics``, ``prediction``,
+and for whole experiments ``jaxnn.config`` and ``runs``.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from jaxnn import data, initializers, losses, models, optimizers, schedules, training
+from jaxnn import data, initializers, interop, losses, models, optimizers, schedules, training
 from jaxnn.check import check_layer
 from jaxnn.layers import (
     Layer,
@@ -91,6 +91,7 @@ __all__ = [
     "identity",
     "in_precision",
     "initializers",
+    "interop",
     "layer_norm",
     "leaky_relu",
     "load_run",

@@ -59,6 +59,12 @@ def test_its_python_runs(
     np.testing.assert_allclose(softmax(names["outputs"], -1), names["probabilities"], atol=1e-5)
 
 
+def test_a_layer_is_used_in_other_jax_code(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks("python", "run: alone")
+    exec(compile(block, "README.md", "exec"), {})
+    assert capsys.readouterr().out == "(3, 3, 1, 8)\n"
+
+
 def test_its_own_data_need_no_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,7 +99,7 @@ def test_it_lists_the_whole_interface() -> None:
         assert set(family) <= listed
     for name in listed - {"jaxnn", "vmap"}:
         places = (jaxnn, jaxnn.optimizers, jaxnn.schedules, jaxnn.initializers, jaxnn.data)
-        modules = (*places, jaxnn.training, jaxnn.models, jaxnn.data.augmentation)
+        modules = (*places, jaxnn.training, jaxnn.models, jaxnn.interop, jaxnn.data.augmentation)
         known = any(hasattr(module, name) for module in modules)
         assert known or name in {"config", "experiment", "runs", "train", "resume"}, name
 
