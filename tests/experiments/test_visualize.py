@@ -80,6 +80,7 @@ def check_self_contained(text: str) -> Page:
         with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as picture:
             assert picture.size[0] // 2 == int(image["width"] or 0)
         assert image["alt"]
+        assert image["style"] == f"max-width: {image['width']}px"  # a narrow page has all of it
     without_data = re.sub(r"base64,[\w+/=]+", "", text)
     assert not re.search(r"https?:|//|url\(|@import", without_data)
     assert "default-src 'none'" in text

@@ -122,12 +122,23 @@ def test_learning_rate(lab: Lab, visit: Visit) -> None:
     expect(number).to_have_attribute("aria-invalid", "true")
 
 
+IN_SIGHT = """() => {
+  const spans = [...document.querySelectorAll(".chart:not([hidden]) .reading > span")];
+  return spans.length === 4 && spans.every(span => {
+    const inner = span.getBoundingClientRect();
+    const outer = span.closest("figure").getBoundingClientRect();
+    return inner.left >= outer.left && inner.right <= outer.right && inner.width > 0;
+  });
+}"""
+
+
 def test_scales_of_the_curves(lab: Lab, visit: Visit) -> None:
     page = visit(lab(DIGITS, "seed=5"))
     opened(page)
     press(page, "Epoch")
     until(page, lambda: page.evaluate("jaxnn.reports.some(r => r.validation)"))
     charts = page.locator(".chart:visible")
+    expect(page.get_by_role("radio", name="log", exact=True)).to_be_checked()
     pictures = set()
     for scale in ("log-log", "log", "linear"):
         page.locator(".curves").get_by_text(scale, exact=True).click()
@@ -136,6 +147,9 @@ def test_scales_of_the_curves(lab: Lab, visit: Visit) -> None:
             expect(charts.nth(i).locator("figcaption")).to_contain_text(title)
         page.wait_for_timeout(100)
         pictures.add(charts.first.locator("canvas").evaluate("canvas => canvas.toDataURL()"))
+        page.set_viewport_size({"width": 1000, "height": 900})
+        assert page.evaluate(IN_SIGHT)
+        page.set_viewport_size({"width": 1440, "height": 900})
     assert len(pictures) == 3
     loss = page.evaluate("jaxnn.reports.findLast(r => r.validation).validation.loss")
     expect(charts.first.locator("b")).to_have_text(f"{loss:.3g}")

@@ -4,17 +4,17 @@ import { palette } from "../colors.js";
 import { h, sharp } from "../dom.js";
 import { number, percent } from "../format.js";
 
-const [LEFT, RIGHT, TOP, BOTTOM] = [40, 8, 8, 18];
+const [LEFT, RIGHT, TOP, BOTTOM] = [40, 8, 8, 31];
 
 /**
  * A chart of one quantity: {element, draw(reports, scale)}. `train` and `validation` get it from a
  * report, null where there is none; `scale` is "linear", "log" or "log-log".
  */
-export function chart({ title, train, validation, show, height = 132 }) {
+export function chart({ title, train, validation, show, height = 145 }) {
   const canvas = h("canvas", { role: "img", "aria-label": title });
   const reading = h("span", { class: "reading" });
   const element = h("figure", { class: "chart" }, h("figcaption", {}, h("span", {}, title), reading), canvas);
-  let [reports, scale, pointed] = [[], "linear", null];
+  let [reports, scale, pointed] = [[], "log", null];
   let frame = 0;
 
   function redraw() {
@@ -54,10 +54,11 @@ export function chart({ title, train, validation, show, height = 132 }) {
     context.textAlign = "center";
     context.fillStyle = colors.quiet;
     for (const tick of ticks(xs, logX, 4)) {
-      context.fillText(label(tick, number), Math.min(Math.max(x(tick), LEFT), width - 14), height - 4);
+      context.fillText(label(tick, number), Math.min(Math.max(x(tick), LEFT), width - 14), height - 17);
     }
+    context.fillText(logX ? "step" : "epoch", (LEFT + width - RIGHT) / 2, height - 4);
     if (!rows.length) {
-      context.fillText("no training yet", (LEFT + width) / 2, height / 2);
+      context.fillText(reports.length ? "nothing above 0" : "no training yet", (LEFT + width) / 2, height / 2);
       return;
     }
     context.save();
@@ -82,8 +83,8 @@ export function chart({ title, train, validation, show, height = 132 }) {
     const shown = row ?? rows.at(-1);
     const last = (row ? checked.filter((report) => report.step <= row.step) : checked).at(-1);
     reading.replaceChildren(
-      h("span", { class: "quiet" }, row ? `epoch ${number(row.epoch)}: ` : "train "), show(train(shown)),
-      ...(last ? [h("span", { class: "quiet" }, "  validation "), h("b", {}, show(validation(last)))] : []));
+      h("span", {}, h("span", { class: "quiet" }, row ? `epoch ${number(row.epoch)}: ` : "train "), show(train(shown))),
+      ...(last ? [h("span", {}, h("span", { class: "quiet" }, "validation "), h("b", {}, show(validation(last))))] : []));
   }
 
   canvas.addEventListener("pointermove", (event) => {

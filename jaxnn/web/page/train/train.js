@@ -57,7 +57,7 @@ export function mountTrain(element, state) {
     setRate(rate.value);
   });
 
-  let scale = "linear";
+  let scale = "log"; // a linear loss is soon flat
   const scales = h("fieldset", { class: "choice small" }, h("legend", { class: "visually-hidden" }, "Axes"),
     ["linear", "log", "log-log"].map((value) => h("label", {}, h("input", { type: "radio", name: "scale", value, checked: value === scale }), value)));
   scales.addEventListener("change", ({ target }) => {
