@@ -40,7 +40,9 @@ def differentiable(layer: Layer, *, train: bool = False) -> Callable[..., Any]:
     differentiated with respect to ``params`` and ``x``; gradients have the types of these (float0
     for an ``x`` of integers). ``state`` and ``key`` are constants: their gradient is zero, and none
     comes from the new state. ``x`` has a batch axis, as everywhere in jaxnn: give a convolution
-    whole batches, since under ``jax.vmap`` it does not see them and is several times slower.
+    whole batches, since under ``jax.vmap`` it does not see them and is several times slower. Where
+    a layer names a mapped axis (``axis_name`` of ``batch_norm``), JAX's ``vmap`` wants the gradient
+    to be taken inside of it: ``jax.vmap(jax.grad(…), axis_name=…)``.
 
     There is no forward mode: for ``jax.jvp`` and ``jax.jacfwd``, JAX raises TypeError, "can't apply
     forward-mode autodiff (jvp) to a custom_vjp function". Second derivatives (``jax.grad`` of
@@ -154,7 +156,9 @@ def conv_general_dilated(
     It may be used in ``jit``, ``vmap``, loops and ``shard_map``, and differentiated any number of
     times in reverse mode. There is no forward mode (``jax.jvp``, ``jax.jacfwd``, ``jax.hessian``)
     where the products are those of ``conv2d``, whatever they are compiled for: JAX raises
-    TypeError, "can't apply forward-mode autodiff (jvp) to a custom_vjp function".
+    TypeError, "can't apply forward-mode autodiff (jvp) to a custom_vjp function". Where a ``scan``
+    is differentiated as a whole, an array of the size of ``lhs`` is kept more than by ``lax``, for
+    each step.
 
     Args:
         lhs: images; this and all further arguments as ``lax`` has them.
