@@ -27,7 +27,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", help="a YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="changes to the config"
+    )
     parser.add_argument("--split", choices=SPLITS, default="train", help="default train")
     parser.add_argument(
         "--class", dest="class_name", metavar="NAME", help="only examples of this class"

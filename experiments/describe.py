@@ -18,7 +18,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", nargs="?", help="a YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="changes to the config"
+    )
     parser.add_argument(
         "--schema",
         action="store_true",

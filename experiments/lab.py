@@ -35,9 +35,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "source", help="a config, such as configs/digits_mlp.yaml, or a run directory"
+        "source", nargs="?", help="a config, such as configs/digits_mlp.yaml, or a run directory"
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="changes to the config"
+    )
     parser.add_argument("--port", type=int, help="port to listen on (default: any free port)")
     parser.add_argument(
         "--no-browser", action="store_true", help="do not open a browser, only print the address"
@@ -51,6 +53,8 @@ def main() -> None:
         help="go on although a run's data, or its model's file, are not those of its training",
     )
     arguments = parser.parse_intermixed_args()
+    if not arguments.source:
+        parser.error("a config is needed, such as configs/digits_mlp.yaml, or a run directory")
     try:
         from jaxnn.web.server import listen, serve
         from jaxnn.web.session import Session

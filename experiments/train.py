@@ -20,7 +20,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", nargs="?", help="a YAML file, such as configs/digits_mlp.yaml")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="changes to the config"
+    )
     parser.add_argument(
         "--run-dir", type=user_path, help="where to write (default runs/<config>-<timestamp>)"
     )

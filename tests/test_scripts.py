@@ -18,6 +18,7 @@ import jax
 import numpy as np
 import PIL.Image
 import pytest
+from running import run_script
 
 from jaxnn import cli
 
@@ -559,3 +560,14 @@ def test_a_wrong_input_in_a_process_of_its_own_too(tmp_path: Path) -> None:
     assert (process.returncode, out) == (2, "")
     assert re.fullmatch(r"error: .*digits_mlp\.yaml:\n  training: unknown key 'epoch'; .*\n", err)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("script", ["train", "lab", "browse", "describe"])
+def test_without_arguments_what_is_needed_is_said(
+    script: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = run_script(capsys, script)
+    assert outcome.status == 2
+    error = outcome.err.splitlines()[-1]
+    assert "config" in error
+    assert "key=value" not in error

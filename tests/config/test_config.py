@@ -552,12 +552,16 @@ def test_parts_that_cannot_be_or_do_not_fit_are_named(
 MODULE = """
 from jaxnn.layers import dense, flatten
 from jaxnn.layers import serial
+from jaxnn.optimizers import sgd
 
 def net():
     return serial(flatten(), dense(10))
 
 def no_layer():
     return 5
+
+def slow():
+    return sgd(0.001)
 
 def broken():
     return 1 / 0
@@ -592,6 +596,15 @@ def test_a_model_can_be_a_function_of_a_module_in_the_working_directory(module: 
     assert [layer.name for layer in build(within).network.layers] == ["serial", "relu"]
 
 
+def test_so_can_an_optimizer(module: str) -> None:
+    config = parse_config({**MINIMAL, "optimizer": f"{module}:slow"})
+    assert_round_trip(config)
+    state = build(config).optimizer.init({"weight": np.zeros(3)})
+    assert hyperparameters(state)["learning_rate"] == np.float32(0.001)
+    with pytest.raises(ConfigError, match=r"optimizer: expected an Optimizer from .*:net\(\), got"):
+        build(parse_config({**MINIMAL, "optimizer": f"{module}:net"}))
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
@@ -601,10 +614,10 @@ def test_a_model_can_be_a_function_of_a_module_in_the_working_directory(module: 
             "broken",
             "model: {module}:broken() failed: ZeroDivisionError: division by zero ({path}, ",
         ),
-        ("broken", "line 12)"),
+        ("broken", "line 16)"),
         (
             "refused",
-            "failed: ValueError: dense: units must be at least 1, got -1 ({path}, line 15)",
+            "failed: ValueError: dense: units must be at least 1, got -1 ({path}, line 19)",
         ),
         ("needy", "model: {module}:needy() failed: TypeError: needy() missing 1 required"),
     ],

@@ -289,6 +289,8 @@ def nested(name: str, times: int, key: str, **others: int) -> Any:
         ({"model": ["flatten", {"dense": 9}]}, "10 classes"),
         ({"model": ["dense"]}, "units: is required"),
         ({"model": "os:abort"}, "os:abort"),
+        ({"optimizer": "os:abort"}, "os:abort"),
+        ({"optimizer": {"chain": {"optimizers": ["os:abort"]}}}, "os:abort"),
         ({"model": [{"serial": {"layers": ["os:abort"]}}]}, "os:abort"),
         ({"model": [{"conv2d": {"units": 2, "weight_init": "os:abort"}}]}, "unknown initializer"),
         ({"model": ["flatten", {"dense": 2**31 - 1}, {"dense": 10}]}, "parameters are more"),
