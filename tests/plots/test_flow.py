@@ -81,6 +81,15 @@ def test_deeper_layers_are_darker() -> None:
         assert (np.diff(values) < 0).all()
 
 
+def test_the_gaps_between_strips_are_even() -> None:
+    picture = activation_flow(reports(5))
+    picture.draw_without_rendering()
+    for strips in (picture.axes[::2], picture.axes[1::2]):
+        boxes = [axes.get_window_extent() for axes in strips]
+        gaps = [above.y0 - below.y1 for above, below in pairwise(boxes)]
+        assert np.ptp(gaps) < 0.5  # pixels
+
+
 @pytest.mark.parametrize(("layers", "kind"), [(3, "tanh"), (20, "relu")])
 def test_strips_show_mean_and_deviation_of_what_leaves_a_layer(layers: int, kind: str) -> None:
     metrics = reports(layers, kind=kind)
