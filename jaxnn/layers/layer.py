@@ -84,6 +84,9 @@ class Layer(_Layer):
         wrap: makes the change again around another layer, ``wrap(inner)``; None likewise.
         draws: whether ``forward`` needs ``key`` in training.
         prepares: whether it takes examples as a data set stores them; see ``before``.
+
+    A layer that a function of the library has made remembers the call, from which ``save_run``
+    writes a config; ``_replace`` forgets it. See ``jaxnn.calls``.
     """
 
 
