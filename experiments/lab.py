@@ -25,7 +25,7 @@ import jax
 
 from jaxnn import cli
 from jaxnn.config import cost
-from jaxnn.errors import JaxnnError, RunError
+from jaxnn.errors import JaxnnError, RunError, extra
 from jaxnn.files import user_path
 from jaxnn.runs import check_free, stop_requests
 
@@ -60,9 +60,7 @@ def main() -> None:
         from jaxnn.web.session import Session
         from jaxnn.web.storage import open_source
     except ModuleNotFoundError as error:
-        raise JaxnnError(
-            f"the lab needs {error.name}: install the extra, pip install '.[lab]'"
-        ) from error
+        raise JaxnnError(f"the lab needs {error.name}: {extra('lab')}") from error
 
     if arguments.run_dir:
         check_free(arguments.run_dir)

@@ -66,6 +66,8 @@ from jaxnn.training import fit
 if TYPE_CHECKING:
     from jaxnn.runs import load_run, save_run
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Layer",
     "adam",

@@ -47,6 +47,19 @@ def uncalled(value: object) -> str:
     return f"; did you mean {name}({'…' if needed else ''})?"
 
 
+def by(script: str, call: str) -> str:
+    """Returns how something is done: by a script where there is a checkout, else by a call."""
+    return f"python experiments/{script}" if _CHECKOUT else call
+
+
+def extra(name: str) -> str:
+    """Returns the command that installs an optional extra."""
+    return f"pip install -e '.[{name}]'" if _CHECKOUT else f"pip install 'jaxnn[{name}]'"
+
+
+_CHECKOUT = (Path(__file__).parents[1] / "experiments" / "train.py").is_file()
+
+
 def warn(message: str) -> None:
     """Prints a warning to stderr."""
     print(printable(f"warning: {message}"), file=sys.stderr)

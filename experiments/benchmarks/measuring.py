@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.errors import JaxnnError
+from jaxnn.errors import JaxnnError, extra
 
 Row = dict[str, Any]
 """A figure: benchmark and case, and either what ``compared`` says or a value and its unit."""
@@ -36,11 +36,9 @@ def check_same(
 
 
 @contextmanager
-def needing(extra: str) -> Iterator[None]:
+def needing(name: str) -> Iterator[None]:
     """Names the extra to install where an import within fails."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise JaxnnError(
-            f"the benchmark needs {error.name}: install the extra, pip install '.[{extra}]'"
-        ) from error
+        raise JaxnnError(f"the benchmark needs {error.name}: {extra(name)}") from error

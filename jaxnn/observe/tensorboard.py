@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxnn.arrays import named_leaves
-from jaxnn.errors import RunError, writing
+from jaxnn.errors import RunError, extra, writing
 from jaxnn.observe.metrics import record
 from jaxnn.training import Report
 
@@ -23,9 +23,7 @@ def check_tensorboard() -> None:
         RunError: if it is not.
     """
     if importlib.util.find_spec("tensorboardX") is None:
-        raise RunError(
-            "writing TensorBoard's files needs tensorboardX: pip install -e '.[tensorboard]'"
-        )
+        raise RunError(f"writing TensorBoard's files needs tensorboardX: {extra('tensorboard')}")
 
 
 @contextmanager

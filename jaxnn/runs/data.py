@@ -100,8 +100,8 @@ def load_data(
         dataset = call.build("data")
     except DataError as error:
         raise DataError(
-            f"{error}\nThese are the data of {path}. Without them, predict.py, run.predict and the "
-            "lab's Network and Draw still work"
+            f"{error}\nThese are the data of {path}. Without them the run still predicts, "
+            "and the lab's Network and Draw work"
         ) from error
     now = dataset_info(dataset)
     found = changes(kept.found, now)

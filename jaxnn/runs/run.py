@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from jaxnn.arrays import Tree, named_leaves
 from jaxnn.config import Config, Experiment, build
 from jaxnn.data import Dataset
-from jaxnn.errors import DataError, RunError, some, warn, writing
+from jaxnn.errors import DataError, RunError, by, some, warn, writing
 from jaxnn.files import write_text, write_whole
 from jaxnn.layers.layer import Layer
 from jaxnn.prediction import Predict, make_predict
@@ -149,7 +149,7 @@ def load_run(path: str | Path, *, network: Layer | None = None, allow_changes: b
     if missing := [name for name in (CONFIG, MODEL, SUMMARY) if not (path / name).is_file()]:
         raise RunError(
             f"{path}: not a finished run: {', '.join(missing)} missing; "
-            "a run directory is what train.py and save_run write"
+            f"a run directory is what {by('train.py', 'jaxnn.runs.train')} and save_run write"
         )
     config, kept = read_config(path), read_data(path)
     if kept is None:

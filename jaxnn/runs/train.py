@@ -17,7 +17,7 @@ import jax
 from jaxnn.arrays import count
 from jaxnn.config import Config, Experiment, build, cost, differences
 from jaxnn.data.dataset import SPLITS
-from jaxnn.errors import ConfigError, RunError, writing
+from jaxnn.errors import ConfigError, RunError, by, writing
 from jaxnn.files import write_text
 from jaxnn.observe import check_tensorboard, health, metrics, read_metrics, to_json
 from jaxnn.observe import tensorboard as event_files
@@ -320,16 +320,20 @@ def _carry_out(
                 if requests:
                     raise StoppedError(
                         f"stopped at step {step} of {report.steps}, and saved; to go on:\n"
-                        f"  python experiments/train.py --resume {path}",
+                        f"  {_to_go_on(path)}",
                         requests[0],
                     )
     except RunError as error:
         raise RunError(
             f"{error}\nTraining has stopped at step {step}; the checkpoint of step {saved_step} is "
             "there. Once the directory can be written to, go on with:\n"
-            f"  python experiments/train.py --resume {path}"
+            f"  {_to_go_on(path)}"
         ) from error
     return report.train_state, info
+
+
+def _to_go_on(path: Path) -> str:
+    return by(f"train.py --resume {path}", f"jaxnn.runs.resume({str(path)!r})")
 
 
 def finish(
