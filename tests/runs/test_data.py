@@ -120,7 +120,7 @@ def test_without_its_data_and_elsewhere_a_run_answers_the_same_bits(
         outcome = run_script(capsys, script, *arguments, moved)
         assert outcome.status == 2
         assert f"error: {tmp_path / 'images.npz'}: " in outcome.err
-        assert f"These are the data of {moved}. Without them, predict.py" in outcome.err
+        assert f"These are the data of {moved}. Without them the run still predicts" in outcome.err
 
 
 # --- Changed data

@@ -22,6 +22,7 @@ from jaxnn.errors import JaxnnError, RunError
 from jaxnn.optimizers import hyperparameters
 from jaxnn.runs import MODEL, resume, save_model, train
 from jaxnn.training import Change, Report, TrainState, fit, init_train_state
+from jaxnn.web import predictions
 from jaxnn.web.mailbox import Mailbox
 from jaxnn.web.messages import Configure, Drawing, Drawn, MessageError, Stored, unpack
 from jaxnn.web.programs import Programs
@@ -405,7 +406,10 @@ def test_predictions_are_those_of_the_parameters(start: Start) -> None:
     do(session, session.pause)
 
 
-def test_predictions_under_way_survive_another_network(start: Start) -> None:
+def test_predictions_under_way_survive_another_network(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "MOMENT", 1e-3)  # seconds: less than tracing takes
     session = start()
     answer: Future[bytes] = Future()
 
