@@ -66,9 +66,13 @@ def _draw(axes: Axes, metrics: Sequence[Mapping[str, Any]], prefix: str, key: st
     )
 
 
+def _least(line: Line2D) -> float:
+    return float(np.nanmin(np.asarray(line.get_ydata(), float)))
+
+
 def _logarithmic(axes: Axes) -> None:
     """Scales an axis of losses by their logarithm, if they have one."""
-    if axes.lines and all(np.nanmin(line.get_ydata()) > 0 for line in axes.lines):
+    if axes.lines and all(_least(line) > 0 for line in axes.lines):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_minor_locator(NullLocator())
@@ -84,7 +88,7 @@ def _stretch(axes: Axes) -> None:
     def inverse(position: Any) -> Any:
         return 1 - np.square(position)
 
-    lowest = min((np.nanmin(line.get_ydata()) for line in axes.lines), default=0)
+    lowest = min((_least(line) for line in axes.lines), default=0)
     span = min(1.05 * math.sqrt(1 - lowest), 1) or 0.1
     ticks: list[float] = []
     for accuracy in _ACCURACIES:

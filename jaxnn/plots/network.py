@@ -297,7 +297,7 @@ def _draw_edges(
         array=flat[chosen],
         cmap=SIGNED,
         norm=scale,
-        linewidths=0.2 + 1.3 * np.abs(flat[chosen]) / scale.vmax,
+        linewidths=0.2 + 1.3 * np.abs(flat[chosen]) / (scale.vmax or 1),
         zorder=1,
     )
     axes.add_collection(lines, autolim=False)

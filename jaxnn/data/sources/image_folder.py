@@ -148,7 +148,8 @@ def image_folder(
     if not len(tested.targets):
         raise ValueError(f"test = {test}: at least one example is needed for test")
     if balance is not None and counts.min() != counts.max():
-        rows = _balanced(train.targets, counts.max() if balance == "repeat" else counts.min())
+        most = int(counts.max() if balance == "repeat" else counts.min())
+        rows = _balanced(train.targets, most)
         train = Split(select(images, rows), train.targets[rows])
     mean, deviation = normalization(train.inputs, normalize)
     return Dataset(data_name(path.resolve()), train, held_out, tested, names, mean, deviation)
