@@ -1,4 +1,4 @@
-"""jaxnn's layers and its convolution inside anyone's JAX code: Equinox, Flax, Optax, ``jax.grad``.
+"""jaxnn's layers and its convolution inside anyone's JAX code, with Equinox, Flax and Optax.
 
 The derivatives written by hand are handed to JAX's reverse mode (``jax.custom_vjp``): this is the
 one module that speaks to automatic differentiation, and it differentiates nothing itself.
@@ -29,25 +29,19 @@ def differentiable(layer: Layer, *, train: bool = False) -> Callable[..., Any]:
 
     The function is ``f(params, x, *, state=None, key=None)``. Where ``state`` is given, it returns
     ``(y, new_state)``, else ``y`` alone: a layer that keeps no state, and in training draws no
-    random numbers, is simply ``f(params, x)``::
+    random numbers, is simply ``f(params, x)``; the README has an example.
 
-        layer = serial(conv2d(32), relu())
-        params, _, _ = layer.init(jax.random.key(0), (28, 28, 1))
-        f = differentiable(layer)
-        jax.grad(lambda params, x: f(params, x).sum())(params, x)
-
-    It may be used in ``jit``, ``vmap``, ``scan``, ``shard_map`` and ``jax.checkpoint``, and
+    It may be used in ``jit``, ``vmap``, ``scan``, ``shard_map`` and rematerialization, and
     differentiated with respect to ``params`` and ``x``; gradients have the types of these (float0
     for an ``x`` of integers). ``state`` and ``key`` are constants: their gradient is zero, and none
     comes from the new state. ``x`` has a batch axis, as everywhere in jaxnn: give a convolution
     whole batches, since under ``jax.vmap`` it does not see them and is several times slower. Where
     a layer names a mapped axis (``axis_name`` of ``batch_norm``), JAX's ``vmap`` wants the gradient
-    to be taken inside of it: ``jax.vmap(jax.grad(…), axis_name=…)``.
+    to be taken inside of it.
 
-    There is no forward mode: for ``jax.jvp`` and ``jax.jacfwd``, JAX raises TypeError, "can't apply
-    forward-mode autodiff (jvp) to a custom_vjp function". Second derivatives (``jax.grad`` of
-    ``jax.grad``, ``jax.hessian``) exist: JAX differentiates the layer's forward and backward as it
-    does any function.
+    There is no forward mode: JAX raises TypeError, "can't apply forward-mode autodiff (jvp) to a
+    custom_vjp function". Second derivatives, Hessians too, exist: JAX differentiates the layer's
+    forward and backward as it does any function.
 
     Args:
         layer: any layer, a network too.
@@ -154,11 +148,10 @@ def conv_general_dilated(
     empty, sharded explicitly or of symbolic shapes.
 
     It may be used in ``jit``, ``vmap``, loops and ``shard_map``, and differentiated any number of
-    times in reverse mode. There is no forward mode (``jax.jvp``, ``jax.jacfwd``, ``jax.hessian``)
-    where the products are those of ``conv2d``, whatever they are compiled for: JAX raises
-    TypeError, "can't apply forward-mode autodiff (jvp) to a custom_vjp function". Where a ``scan``
-    is differentiated as a whole, an array of the size of ``lhs`` is kept more than by ``lax``, for
-    each step.
+    times in reverse mode. There is no forward mode, and so no Hessian, where the products are those
+    of ``conv2d``, whatever they are compiled for: JAX raises TypeError, "can't apply forward-mode
+    autodiff (jvp) to a custom_vjp function". Where a ``scan`` is differentiated as a whole, an
+    array of the size of ``lhs`` is kept more than by ``lax``, for each step.
 
     Args:
         lhs: images; this and all further arguments as ``lax`` has them.

@@ -14,7 +14,7 @@ UNITS = (32, 64)
 
 
 def measure(pairs: int) -> Iterator[Row]:
-    """An Equinox network with jaxnn's convolutions, trained by ``jax.grad`` and Optax."""
+    """An Equinox network with jaxnn's convolutions, trained by JAX's reverse mode and Optax."""
     with needing("test"):
         from peers import equinox_conv
 

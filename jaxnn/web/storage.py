@@ -115,20 +115,9 @@ def save_run(
     records: Sequence[dict[str, Any]],
     seconds: dict[str, float],
 ) -> Path:
-    """Writes what was trained as a run directory; returns its path.
+    """Writes what was trained in the lab as ``write_run`` does; returns the directory.
 
-    It is like those of ``jaxnn.runs.train``: ``load_run`` and ``resume`` take it.
-
-    Args:
-        path: the directory, new or empty; None for ``runs/<config>-<timestamp>``.
-        experiment: what was trained.
-        kept: what is to be kept of its data.
-        train_state: where training stands.
-        records: the reports, as in ``metrics.jsonl``.
-        seconds: ``train_seconds`` and ``compile_seconds``.
-
-    Raises:
-        RunError: if it holds something, has another owner, or cannot be written.
+    Its config has as many epochs as were begun, so that ``resume`` goes on from there.
     """
     config = experiment.config
     per_epoch = steps_per_epoch(experiment.dataset, config.training.batch_size)
