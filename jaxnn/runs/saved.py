@@ -214,7 +214,7 @@ def _check_data(trained: Dataset, given: Dataset) -> None:
         ("an example", *((d.in_shape, str(d.train.inputs.dtype)) for d in (trained, given))),
         ("mean", trained.mean.tolist(), given.mean.tolist()),
         ("deviation", trained.deviation.tolist(), given.deviation.tolist()),
-        ("centring", *(repr(d.centring) for d in (trained, given))),
+        ("centring", *([a.tolist() for a in d.centring or ()] for d in (trained, given))),
     ):
         if one != other:
             raise RunError(

@@ -172,6 +172,10 @@ def test_a_table_keeps_its_columns_and_offsets(tmp_path: Path) -> None:
         assert again.features == ("time", "size")
         np.testing.assert_array_equal(again.test.inputs, data.test.inputs)
         np.testing.assert_array_equal(again.centring, data.centring)
+    offset = data.centring.offset + np.spacing(data.centring.offset)
+    other = data._replace(centring=data.centring._replace(offset=offset))
+    with pytest.raises(RunError, match="dataset: centring: "):
+        save_run(tmp_path / "other", network, report, other)
     with pytest.raises(RunError, match="data: these are not what was trained on: train: "):
         save_run(
             *(tmp_path / "wrong", network, report, data),
