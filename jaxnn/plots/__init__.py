@@ -4,6 +4,7 @@ from jaxnn.plots.contact_sheet import COLUMNS, contact_sheet
 from jaxnn.plots.curves import compared_curves, training_curves
 from jaxnn.plots.evaluation import evaluation_pictures
 from jaxnn.plots.flow import activation_flow, gradient_flow
+from jaxnn.plots.learning_rate import rising_loss
 from jaxnn.plots.network import Column, columns, network_drawing
 from jaxnn.plots.representations import (
     principal_components,
@@ -28,6 +29,7 @@ __all__ = [
     "principal_components",
     "representation_maps",
     "representations",
+    "rising_loss",
     "save",
     "training_curves",
     "weight_images",

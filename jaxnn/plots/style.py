@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from jaxnn.errors import writing
 from jaxnn.files import write_whole
@@ -132,6 +134,15 @@ def round_parts(low: float, high: float) -> tuple[float, ...]:
     """Returns the parts of each decade to show between two numbers: fewer for more decades."""
     decades = math.log10(high / low)
     return (1, 1.5, 2, 3, 5, 7) if decades < 1.2 else (1, 2, 5) if decades < 3 else (1,)
+
+
+def logarithmic_ticks(axis: Axis) -> None:
+    """Gives a logarithmic axis of losses round ticks at equal ratios."""
+    low, high = axis.get_view_interval()
+    if high / low < 1e4:
+        axis.set_major_locator(LogLocator(subs=round_parts(low, high)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def spaced(count: int, most: int) -> list[int]:

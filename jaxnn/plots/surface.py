@@ -4,11 +4,10 @@ import math
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from jaxnn.landscape import Plane
 from jaxnn.plots.style import (
@@ -19,6 +18,7 @@ from jaxnn.plots.style import (
     QUIET,
     figure,
     headline,
+    logarithmic_ticks,
     quiet,
     round_parts,
     title,
@@ -88,8 +88,8 @@ def loss_map(plane: Plane, *, heading: str = "") -> Figure:
         axis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
     if positive:
         right.set_yscale("log")
-        _logarithmic(right.yaxis)
-        _logarithmic(bar.ax.yaxis)
+        logarithmic_ticks(right.yaxis)
+        logarithmic_ticks(bar.ax.yaxis)
     picture.legend(loc="outside lower right", ncols=3, frameon=False, fontsize=9, labelcolor=QUIET)
     headline(picture, heading)
     return picture
@@ -134,15 +134,6 @@ def _label(axes: Axes, lines: ContourSet, end: float) -> None:
                 places.append(points[free.argmax()])
                 taken = np.vstack([taken, places[-1]])
     axes.clabel(lines, manual=places, fmt=_figures, fontsize=8)
-
-
-def _logarithmic(axis: Axis) -> None:
-    """Gives an axis of losses round ticks at equal ratios."""
-    low, high = axis.get_view_interval()
-    if high / low < 1e4:
-        axis.set_major_locator(LogLocator(subs=round_parts(low, high)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: _figures(value)))
-    axis.set_minor_locator(NullLocator())
 
 
 def _figures(value: float) -> str:

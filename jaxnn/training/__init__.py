@@ -10,6 +10,7 @@ from jaxnn.training.diagnosis import Diagnosis, DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, make_evaluate
 from jaxnn.training.feed import epoch_batches, steps_per_epoch
 from jaxnn.training.fit import Change, Report, fit
+from jaxnn.training.learning_rate import RisingRate, Suggestion, rising_rate, suggest_rate
 from jaxnn.training.statistics import INACTIVE, LayerStatistics, Statistics, make_statistics
 from jaxnn.training.step import (
     Examples,
@@ -31,7 +32,9 @@ __all__ = [
     "Examples",
     "LayerStatistics",
     "Report",
+    "RisingRate",
     "Statistics",
+    "Suggestion",
     "Totals",
     "TrainState",
     "diagnose",
@@ -45,6 +48,8 @@ __all__ = [
     "make_step",
     "prepared",
     "prune_checkpoints",
+    "rising_rate",
     "save_checkpoint",
     "steps_per_epoch",
+    "suggest_rate",
 ]

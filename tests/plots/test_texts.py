@@ -22,11 +22,13 @@ from jaxnn.plots import (
     loss_map,
     network_drawing,
     representation_maps,
+    rising_loss,
     training_curves,
     weight_images,
     weight_table,
 )
 from jaxnn.plots.style import figure
+from jaxnn.training import RisingRate, suggest_rate
 
 DIGITS = tuple("0123456789")
 THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -142,6 +144,25 @@ BOWL = np.square(STEPS)[:, None] + 3 * np.square(STEPS - 0.2)
 @pytest.mark.parametrize("losses", [0.04 + BOWL, np.exp(8 * BOWL), BOWL - 2])
 def test_the_map_of_the_loss(losses: np.ndarray) -> None:
     assert flaws(loss_map(Plane(STEPS, losses), heading="Loss on 512 training examples")) == []
+
+
+RATES = np.geomspace(1e-6, 10, 50)
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        2.3 + np.maximum(np.log10(RATES), -2) ** 3 / 4,
+        np.where(RATES > 0.5, np.nan, 0.1 + np.abs(np.log10(RATES) + 2)),
+        np.full(50, 0.7),
+        -RATES,
+        1e-5 * (2 + np.cos(np.log10(RATES))),
+    ],
+    ids=["falling", "diverging", "flat", "negative", "small"],
+)
+def test_the_loss_under_a_rising_rate(losses: np.ndarray) -> None:
+    found = RisingRate(RATES, np.stack([losses, 1.1 * losses]))
+    assert flaws(rising_loss(found, suggest_rate(found), heading="digits, adam")) == []
 
 
 def test_compared_curves() -> None:
