@@ -67,10 +67,10 @@ def main() -> None:
             )
         else:
             run = train(config, arguments.run_dir, [show], tensorboard=arguments.tensorboard)
-    result = run.summary
+    result, task = run.summary, run.known.dataset.task
     print(summary(run.experiment.network, run.experiment.dataset.in_shape))
     print(
-        f"test accuracy {result['test_accuracy']:.2%}, loss {result['test_loss']:.4f}; "
+        f"test {task.told(result, 'test_')}, loss {result['test_loss']:.4f}; "
         f"trained in {result['train_seconds']:.1f} s "
         f"(+ {result['compile_seconds']:.1f} s compilation)"
     )

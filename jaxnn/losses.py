@@ -25,6 +25,7 @@ from jax import Array
 from jaxnn.arrays import AnyArray
 from jaxnn.layers.activations import logistic
 from jaxnn.layers.layer import Shape
+from jaxnn.tasks import TASKS, Task
 
 Loss = Callable[[Array, Array, Array | None], tuple[Array, Array]]
 
@@ -198,6 +199,57 @@ def hinge(
     a = jnp.where(violation > 0, 1 / classes, 0).astype(z.dtype)
     losses = jnp.mean(jnp.maximum(violation, 0), -1)
     return _mean(losses, a - t * a.sum(-1, keepdims=True), batch)
+
+
+def check_task(loss: Loss, task: Task, asked_for: str) -> None:
+    """Checks that a loss is one for targets of a task; losses that are not of this module may be.
+
+    Args:
+        loss: a loss.
+        task: what the targets are.
+        asked_for: what a network is asked for, for the message.
+
+    Raises:
+        ValueError: if it is not; the message has both ways out.
+    """
+    name = getattr(getattr(loss, "func", loss), "__name__", "")
+    fitting = [other for other in TASKS.values() if name in other.losses]
+    if fitting and task not in fitting:
+        others = " or ".join(other.name for other in fitting)
+        raise ValueError(
+            f"{name} is a loss for {others}, and the task is {task.name} ({asked_for}): use loss: "
+            f"{task.losses[0]}, or, if the targets can be that, task: {fitting[0].name}"
+        )
+
+
+def weighted(loss: Loss, class_weights: np.ndarray | None) -> Loss:
+    """Returns the loss in which each example counts as its class does; None: the loss itself."""
+    if class_weights is None:
+        return loss
+
+    def of_weighted(
+        outputs: Array, targets: Array, weights: Array | None = None
+    ) -> tuple[Array, Array]:
+        return loss(outputs, targets, example_weights(class_weights, targets, weights))
+
+    return of_weighted
+
+
+def example_weights(class_weights: np.ndarray, targets: Array, weights: Array | None) -> Array:
+    """Returns what examples count if each class has a weight.
+
+    Args:
+        class_weights: (classes,).
+        targets: class numbers (batch, ...), or probabilities (batch, ..., classes), of which the
+            weight is the mean.
+        weights: those that examples have already, (batch,); None: they are 1.
+    """
+    of_class = jnp.asarray(class_weights, jnp.float32)
+    numbers = jnp.issubdtype(targets.dtype, jnp.integer)
+    own = of_class[targets] if numbers else targets @ of_class
+    if weights is None:
+        return own
+    return own * weights.reshape(weights.shape + (1,) * (own.ndim - weights.ndim))
 
 
 def check_targets(loss: Loss, targets: np.ndarray, out_shape: Shape) -> None:

@@ -1,4 +1,4 @@
-"""What a trained network says of examples: a probability for each class, and how it comes to it."""
+"""What a trained network says of examples: probabilities or numbers, and how it comes to them."""
 
 import functools
 from collections.abc import Callable
@@ -12,8 +12,10 @@ from jax.typing import ArrayLike
 from jaxnn import losses
 from jaxnn.arrays import Tree, cast, named_leaves
 from jaxnn.layers import Layer
+from jaxnn.layers.activations import logistic
 from jaxnn.losses import Loss
 from jaxnn.network import leaves, trace
+from jaxnn.tasks import Task, classification, regression
 
 Predict = Callable[[Tree, Tree, ArrayLike], np.ndarray]
 
@@ -65,8 +67,22 @@ def probabilities(outputs: Array, loss: Loss) -> Array:
     return jnp.maximum(z - jnp.take_along_axis(excess, n - 1, -1), 0)
 
 
-def make_predict(network: Layer, loss: Loss, batch_size: int = 1024) -> Predict:
-    """Makes the function ``(params, state, inputs) -> probabilities``, (n, ..., classes) float32.
+def answers(outputs: Array, loss: Loss, task: Task) -> Array:
+    """Reads a network's outputs in the sense of its task, (batch, ...) in float32 at least.
+
+    Of a classification, as ``probabilities`` of the classes; of a multilabel task, as that of each
+    label, σ(z); of a regression they are the numbers, as the data set stores them.
+    """
+    if task is classification:
+        return probabilities(outputs, loss)
+    z = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
+    return z if task is regression else logistic(z)
+
+
+def make_predict(
+    network: Layer, loss: Loss, batch_size: int = 1024, task: Task = classification
+) -> Predict:
+    """Makes the function ``(params, state, inputs) -> answers``, (n, ...) float32.
 
     It takes any number of inputs, n. So that few programs are compiled, the last batch is padded;
     fewer inputs than ``batch_size`` are padded to a power of two.
@@ -74,14 +90,15 @@ def make_predict(network: Layer, loss: Loss, batch_size: int = 1024) -> Predict:
     Args:
         network: any layer, run in inference mode; it is given the inputs as they are (see
             ``before``).
-        loss: what it was trained with; see ``probabilities``.
+        loss: what it was trained with; see ``answers``.
         batch_size: the number of examples computed at a time.
+        task: what the targets are.
     """
 
     @jax.jit
     def predict_batch(params: Tree, state: Tree, inputs: Array) -> Array:
         outputs, _, _ = network.forward(params, state, inputs)
-        return probabilities(outputs, loss).astype(jnp.float32)
+        return answers(outputs, loss, task).astype(jnp.float32)
 
     def predict(params: Tree, state: Tree, inputs: ArrayLike) -> np.ndarray:
         inputs = np.asarray(inputs)

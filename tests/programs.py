@@ -21,12 +21,12 @@ from jaxnn.config import (
 )
 from jaxnn.program import Program, make_program, run
 from jaxnn.program.wasm import compile_module
+from jaxnn.tasks import is_correct
 from jaxnn.training.step import (
     Examples,
     TrainState,
     example_keys,
     init_train_state,
-    is_correct,
     make_chunk,
     make_step,
 )

@@ -78,18 +78,23 @@ def build(
             f"training: {steps} steps are too many; at most {_MOST_STEPS} are counted"
         )
     config = config.with_steps(steps).with_classes(len(dataset.classes))
-    target = jax.ShapeDtypeStruct((1,), dataset.train.targets.dtype)
+    targets = dataset.train.targets
+    target = jax.ShapeDtypeStruct((1, *targets.shape[1:]), targets.dtype)
+    try:
+        losses.check_task(loss, dataset.task, dataset.asked_for)
+    except ValueError as error:
+        raise ConfigError(f"loss: {dataset.name}: {error}") from error
     try:
         rows = describe(net, dataset.in_shape)
     except ValueError as error:
         raise ConfigError(f"model: {error}") from error
-    if rows[0].out_shape != (len(dataset.classes),):
+    if rows[0].out_shape != dataset.out_shape:
         last = rows[-1].name
         if rows[-1].path:
             last = f"layer {'.'.join(map(str, rows[-1].path))} ({last})"
         raise ConfigError(
             f"model: the output of {last} has shape {rows[0].out_shape}, but {dataset.name} has "
-            f"{len(dataset.classes)} classes: ({len(dataset.classes)},) is needed"
+            f"{dataset.asked_for}: {dataset.out_shape} is needed"
         )
     try:
         outputs = jax.ShapeDtypeStruct((1, *rows[0].out_shape), "float32")

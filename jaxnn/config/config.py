@@ -33,8 +33,8 @@ class Training(Strict):
         chunk_steps: steps between two reports; without effect on the result.
         statistics_steps: steps between two looks into the layers, 0 for none; without effect on
             the result.
-        patience: epochs without a better validation accuracy after which training ends, with the
-            best parameters; None to go on to the last epoch.
+        patience: epochs without a better validation accuracy (of classes; else loss) after which
+            training ends, with the best parameters; None to go on to the last epoch.
         checkpoint_seconds: time between two checkpoints; there is one at each best epoch, too.
         keep_checkpoints: how many to keep, besides the best.
         precision: the type to compute in; parameters are float32, or float64 with float64.

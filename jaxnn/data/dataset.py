@@ -1,11 +1,13 @@
-"""What a data set is: three splits of examples, their classes, and how inputs are normalized."""
+"""What a data set is: three splits of examples, their targets, and how inputs are normalized."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from jaxnn.arrays import AnyArray, standardized
+from jaxnn.tasks import Task, classification, multilabel, regression
 
 if TYPE_CHECKING:
     from jaxnn.data.centring import Centring
@@ -25,7 +27,7 @@ _MANY = 10_000
 
 
 class Split(NamedTuple):
-    """Examples and their classes.
+    """Examples and their targets.
 
     ``len(split)`` is that of the pair, 2; the number of examples is ``len(split.targets)``.
     """
@@ -36,11 +38,15 @@ class Split(NamedTuple):
     Images are (examples, H, W, channels).
     """
     targets: np.ndarray
-    """(examples,) int32: the number of each example's class."""
+    """Of a classification (examples,) int32: the number of each example's class.
+
+    Of a regression (examples, numbers) float32, as stored (see ``Dataset.target_scale``); of a
+    multilabel task (examples, labels) float32, 0 or 1.
+    """
 
 
 class Dataset(NamedTuple):
-    """Training, validation and test examples of one classification task.
+    """Training, validation and test examples of one task.
 
     Inputs stay as small as they are stored; a network is given ``(inputs - mean) / deviation``,
     which ``standardize`` computes wherever the batch happens to live.
@@ -52,7 +58,8 @@ class Dataset(NamedTuple):
     """For choosing hyper-parameters; may be empty. Disjoint from ``train`` and ``test``."""
     test: Split
     classes: tuple[str, ...]
-    """The name of each class: target ``k`` means ``classes[k]``."""
+    """The name of each class: target ``k`` means ``classes[k]``; of each label of a multilabel
+    task; () for a regression."""
     mean: np.ndarray
     """float32, in the units of the inputs, broadcastable to one example: () or (channels,)."""
     deviation: np.ndarray
@@ -65,6 +72,15 @@ class Dataset(NamedTuple):
     """The name of each column of a table; () where they have none."""
     missing: str = ""
     """Why there are no examples, if only the rest of the data set is known."""
+    task: Task = classification
+    """What the targets are."""
+    targets: tuple[str, ...] = ()
+    """The name of each target of a regression; () where they have none."""
+    target_scale: "Centring | None" = None
+    """How a regression's numbers become targets: by the mean and the deviation of those for
+    training, so that a loss is in units of that deviation; None if they are stored as they are."""
+    class_weights: np.ndarray | None = None
+    """(classes,) float32, what each example of a class counts in the loss; None: all the same."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:
@@ -74,6 +90,40 @@ class Dataset(NamedTuple):
     def values(self, inputs: np.ndarray) -> np.ndarray:
         """Returns inputs as they are in the source: float64 if they are stored centred."""
         return inputs if self.centring is None else self.centring.restore(inputs)
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """The shape of a network's output for one example, which is judged by its target."""
+        if self.task is classification:
+            return (len(self.classes),)
+        return self.train.targets.shape[1:]
+
+    @property
+    def asked_for(self) -> str:
+        """What a network is asked for, in words: "10 classes", "the target price"."""
+        if self.task is not regression:
+            return f"{len(self.classes)} {'labels' if self.task is multilabel else 'classes'}"
+        if len(self.targets) == 1:
+            return f"the target {self.targets[0]}"
+        return f"{math.prod(self.out_shape)} targets"
+
+    @property
+    def target_center(self) -> np.ndarray | float:
+        """What a regression's targets lie around, as they are stored; 0 if not known."""
+        if self.task is not regression or self.target_scale is not None or self.missing:
+            return 0.0
+        return np.asarray(self.train.targets.mean(0, dtype=np.float64), np.float32)
+
+    @property
+    def target_unit(self) -> np.ndarray | float:
+        """What 1 is of a regression's targets, as they are stored, in the source."""
+        return 1.0 if self.target_scale is None else self.target_scale.unit
+
+    def target_values(self, stored: np.ndarray) -> np.ndarray:
+        """Returns a regression's targets, or outputs for them, as in the source, float64."""
+        if self.target_scale is None:
+            return stored.astype(np.float64)
+        return self.target_scale.restore(stored)
 
 
 def standardize(inputs: AnyArray, dataset: Dataset, dtype: Any = np.float32) -> AnyArray:

@@ -12,8 +12,9 @@ def divide(
 ) -> tuple[Split, Split, Split]:
     """Divides examples into three splits, the same on every machine and in every version.
 
-    The order is that of ``spread``; the last ``test`` examples of it are for test, the
-    ``validation`` before them for validation, all others for training.
+    The order is that of ``spread``, in which all examples are of one class if their targets are no
+    class numbers; the last ``test`` examples of it are for test, the ``validation`` before them for
+    validation, all others for training.
 
     Args:
         examples: the examples; nothing of them but targets and order matters.
@@ -26,7 +27,9 @@ def divide(
     Raises:
         ValueError: a number is not one that it can be, or no example is left to train on.
     """
-    order = spread(examples.targets)
+    targets = examples.targets
+    classes = targets.ndim == 1 and targets.dtype.kind in "iu"
+    order = spread(targets if classes else np.zeros(len(targets), np.int8))
     bounds = cuts(len(order), validation=validation, test=test)
     first, second, third = np.split(order, bounds)
     inputs, targets = examples

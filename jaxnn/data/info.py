@@ -11,6 +11,7 @@ from jaxnn.data.centring import Centring
 from jaxnn.data.dataset import SPLITS, Dataset, Split, SplitName
 from jaxnn.data.preparation import PREPARATIONS
 from jaxnn.errors import DataError, some
+from jaxnn.tasks import TASKS, classification, regression
 
 _BLOCK = 1 << 24
 """Bytes that are hashed at a time, by as many threads as there are processors."""
@@ -62,7 +63,7 @@ def dataset_info(dataset: Dataset) -> DatasetInfo:
             size = max(1, _BLOCK // max(inputs[:1].nbytes, 1))
             blocks = [inputs[start : start + size] for start in range(0, len(inputs), size)]
             digest = hashlib.sha256(f"{inputs.dtype.name} {inputs.shape}".encode())
-            for array in (targets, *(dataset.centring or ())):
+            for array in (targets, *(dataset.centring or ()), *(dataset.target_scale or ())):
                 digest.update(_hash(array))
             for hashed, *least_and_most in workers.map(_look, blocks):
                 digest.update(hashed)
@@ -91,7 +92,7 @@ def to_plain(info: DatasetInfo) -> dict[str, Any]:
     prepare: Any = dataset.prepare and getattr(dataset.prepare, "__name__", "")
     if prepare is not None and PREPARATIONS.get(prepare) is not dataset.prepare:
         raise ValueError(f"prepare must be one of {', '.join(PREPARATIONS)}, not {dataset.prepare}")
-    centring = dataset.centring and {k: v.tolist() for k, v in dataset.centring._asdict().items()}
+    weights = dataset.class_weights
     return {
         "name": dataset.name,
         "classes": list(dataset.classes),
@@ -100,8 +101,13 @@ def to_plain(info: DatasetInfo) -> dict[str, Any]:
         "dtype": str(dataset.train.inputs.dtype),
         "mean": dataset.mean.tolist(),
         "deviation": dataset.deviation.tolist(),
-        "centring": centring,
+        "centring": _plain(dataset.centring),
         "prepare": prepare,
+        "task": dataset.task.name,
+        "targets": list(dataset.targets),
+        "target_shape": list(dataset.train.targets.shape[1:]),
+        "target_scale": _plain(dataset.target_scale),
+        "class_weights": None if weights is None else weights.tolist(),
         "limits": list(info.limits),
         "splits": {name: split._asdict() for name, split in info.splits.items()},
     }
@@ -113,10 +119,11 @@ def from_plain(values: dict[str, Any]) -> DatasetInfo:
     Raises:
         KeyError, TypeError, ValueError: if it is not such.
     """
-    centring, prepare = values["centring"], values["prepare"]
-    if centring is not None:
-        centring = Centring(*(np.array(centring[key], np.float64) for key in Centring._fields))
-    empty = Split(np.zeros((0, *values["shape"]), np.dtype(values["dtype"])), np.zeros(0, np.int32))
+    prepare, weights = values["prepare"], values.get("class_weights")
+    task = TASKS[values.get("task", "classification")]  # before there were others, it was not said
+    inputs = np.zeros((0, *values["shape"]), np.dtype(values["dtype"]))
+    dtype = np.int32 if task is classification else np.float32
+    empty = Split(inputs, np.zeros((0, *values.get("target_shape", ())), dtype))
     dataset = Dataset(
         values["name"],
         *(empty, empty, empty),
@@ -124,13 +131,27 @@ def from_plain(values: dict[str, Any]) -> DatasetInfo:
         np.array(values["mean"], np.float32),
         np.array(values["deviation"], np.float32),
         PREPARATIONS[prepare] if prepare else None,
-        centring,
+        _centring(values["centring"]),
         tuple(values["features"]),
         _MISSING,
+        task,
+        tuple(values.get("targets", ())),
+        _centring(values.get("target_scale")),
+        None if weights is None else np.array(weights, np.float32),
     )
     lowest, highest = map(float, values["limits"])
     splits = {name: Fingerprint(**values["splits"][name]) for name in SPLITS}
     return DatasetInfo(dataset, (lowest, highest), splits)
+
+
+def _plain(centring: Centring | None) -> dict[str, Any] | None:
+    return centring and {key: array.tolist() for key, array in centring._asdict().items()}
+
+
+def _centring(values: dict[str, Any] | None) -> Centring | None:
+    if values is None:
+        return None
+    return Centring(*(np.array(values[key], np.float64) for key in Centring._fields))
 
 
 def changes(then: DatasetInfo, now: DatasetInfo) -> list[str]:
@@ -140,6 +161,9 @@ def changes(then: DatasetInfo, now: DatasetInfo) -> list[str]:
     if shapes[0] != shapes[1]:
         found.append(f"an example: {shapes[0]} then, now {shapes[1]}")
     found += _changed_names("columns", before.features, after.features)
+    if before.task is not after.task:
+        found.append(f"the task: {before.task.name} then, now {after.task.name}")
+    found += _changed_names("targets", before.targets, after.targets)
     found += _changed_names("classes", before.classes, after.classes)
     for name in SPLITS:
         old, new = then.splits[name], now.splits[name]
@@ -182,21 +206,23 @@ def as_kept(info: DatasetInfo, dataset: Dataset) -> Dataset:
         DataError: if the examples are of another kind: a column is missing, a class was not known.
     """
     kept = info.dataset
+    if dataset.task is not kept.task:
+        raise DataError(
+            f"{dataset.name}: expected a {kept.task.name}, found a {dataset.task.name}. Say what "
+            f"the targets are, task: {kept.task.name}"
+        )
     if unknown := _beyond(dataset.classes, kept.classes):
         raise DataError(
             f"{dataset.name}: expected the classes that were learnt, {_listed(kept.classes)}, "
             f"found {_listed(unknown)}. Give them their names back"
         )
-    if missing := _beyond(kept.features, dataset.features):
-        raise DataError(f"{dataset.name}: there is no column {_listed(missing)} any more")
+    wanted = (kept.features, dataset.features), (_answers(kept), _answers(dataset))
+    for then, now in wanted[: 1 if kept.task is classification else 2]:
+        if missing := _beyond(then, now):
+            raise DataError(f"{dataset.name}: there is no column {_listed(missing)} any more")
     places = {name: k for k, name in enumerate(dataset.features)}
     columns: Any = [places[name] for name in kept.features] or slice(None)
-    plain = kept.centring is None and dataset.centring is None
-    stored_alike = kept.features == dataset.features and (
-        plain or np.array_equal(kept.centring or (), dataset.centring or ())
-    )
-    number = {name: k for k, name in enumerate(kept.classes)}
-    numbers = np.array([number[name] for name in dataset.classes], np.int32)
+    stored_alike = kept.features == dataset.features and _same(kept.centring, dataset.centring)
 
     def split(now: Split) -> Split:
         inputs = now.inputs
@@ -210,10 +236,32 @@ def as_kept(info: DatasetInfo, dataset: Dataset) -> Dataset:
                 f"{dataset.name}: expected examples of {kept.in_shape} {dtype}, found "
                 f"{inputs.shape[1:]} {inputs.dtype}"
             )
-        return Split(inputs, numbers[now.targets])
+        return Split(inputs, _kept_targets(kept, dataset, now.targets))
 
     try:
         splits: Any = {name: split(getattr(dataset, name)) for name in SPLITS}
     except ValueError as error:
         raise DataError(f"{dataset.name}: {error}") from error
     return kept._replace(**splits, missing="")
+
+
+def _answers(dataset: Dataset) -> tuple[str, ...]:
+    """Returns the names of what a network's outputs stand for."""
+    return dataset.targets if dataset.task is regression else dataset.classes
+
+
+def _same(one: Centring | None, other: Centring | None) -> bool:
+    return (one is None) is (other is None) and np.array_equal(one or (), other or ())
+
+
+def _kept_targets(kept: Dataset, dataset: Dataset, targets: np.ndarray) -> np.ndarray:
+    """Returns a split's targets with the numbers, names and scale that were kept."""
+    places = {name: k for k, name in enumerate(_answers(kept))}
+    if kept.task is classification:
+        return np.array([places[name] for name in dataset.classes], np.int32)[targets]
+    places = {name: k for k, name in enumerate(_answers(dataset))}
+    order: Any = [places[name] for name in _answers(kept)] or slice(None)
+    if kept.task is not regression or _same(kept.target_scale, dataset.target_scale):
+        return targets[..., order]
+    values = dataset.target_values(targets)[..., order]
+    return (kept.target_scale.store(values) if kept.target_scale else values).astype(np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from jaxnn.tasks import METRICS, written
 from jaxnn.training import Report
 
 _PLAIN_SECONDS = 10.0
@@ -48,7 +49,7 @@ def console(epochs: int) -> Iterator[Callable[[Report], None]]:
             description=f"epoch {math.ceil(report.epoch)}/{epochs}",
             total=report.steps,
             completed=report.step,
-            figures=f"loss {report.loss:.4f}  {report.accuracy:.2%}  "
+            figures=f"loss {report.loss:.4f}  {_headline(report)}  "
             f"{report.examples_per_second:,.0f} examples/s",
             curve=sparkline(losses),
         )
@@ -80,18 +81,27 @@ def sparkline(values: Sequence[float], width: int = 12) -> str:
     return "".join("▁▂▃▄▅▆▇█"[int(level * 7.999)] for level in levels)
 
 
+def _headline(report: Report) -> str:
+    name = report.task.headline
+    value = written(name, report.metrics[name])
+    return value if name == "accuracy" else f"{METRICS[name][0]} {value}"
+
+
 class _Best:
-    """The best validation accuracy so far, and whether the last one was it."""
+    """The best result on the validation split so far, as the task ranks them, and its epoch."""
 
     def __init__(self) -> None:
-        self.accuracy, self.loss, self.epoch = -math.inf, math.inf, 0.0
+        self.rank: tuple[float, ...] = (-math.inf,)
+        self.told, self.epoch = "", 0.0
 
     def see(self, report: Report) -> None:
         if report.validation is None:
             return
-        loss, accuracy, _ = report.validation
-        if (accuracy, -loss) > (self.accuracy, -self.loss):
-            self.accuracy, self.loss, self.epoch = accuracy, loss, report.epoch
+        loss, _, metrics = report.validation
+        if (rank := report.task.rank(loss, metrics)) > self.rank:
+            self.rank, self.epoch = rank, report.epoch
+            best = report.task.best
+            self.told = f"loss {loss:.4f}" if best is None else written(best, metrics[best])
 
 
 def _plain(output: Console, epochs: int, best: _Best) -> Callable[[Report], None]:
@@ -121,15 +131,15 @@ def _plain(output: Console, epochs: int, best: _Best) -> Callable[[Report], None
 def _line(report: Report, epochs: int, best: _Best) -> str:
     line = f"epoch {report.epoch:.4g}/{epochs}  step {report.step}  {_figures(report)}"
     if report.validation is not None:
-        validation = report.validation
-        line += f"  validation loss {validation.loss:.4f} accuracy {validation.accuracy:.2%}"
+        loss, _, metrics = report.validation
+        line += f"  validation loss {loss:.4f} {report.task.told(metrics)}"
         if report.epoch > best.epoch:
-            line += f" (best {best.accuracy:.2%}, epoch {best.epoch:.4g})"
+            line += f" (best {best.told}, epoch {best.epoch:.4g})"
     return line
 
 
 def _figures(report: Report) -> str:
     return (
-        f"loss {report.loss:.4f}  accuracy {report.accuracy:.2%}  "
+        f"loss {report.loss:.4f}  {report.task.told(report.metrics)}  "
         f"{report.examples_per_second:,.0f} examples/s"
     )

@@ -117,7 +117,8 @@ class _Run:
         found = row.get("validation_loss")  # None from a file, if it was not finite
         self.validated = found is not None and math.isfinite(found)
         if found is not None and self.validated:
-            self.validations.append((found, row["validation_accuracy"], epoch, loss))
+            accuracy = row.get("validation_accuracy", math.nan)
+            self.validations.append((found, accuracy, epoch, loss))
 
     def troubles(self) -> Iterator[_Trouble]:
         """Yields what is wrong, causes before what follows from them."""
@@ -238,10 +239,10 @@ class _Run:
         if not self.validated:
             return
         loss, _, _, train_loss = self.validations[-1]
-        least, _, when, train_then = min(self.validations)
+        least, _, when, train_then = min(self.validations, key=lambda row: row[0])
         best = max(row[1] for row in self.validations)
         worse = all(
-            loss > OVERFIT_LOSS * least and accuracy < best - OVERFIT_ACCURACY
+            loss > OVERFIT_LOSS * least and not accuracy >= best - OVERFIT_ACCURACY
             for loss, accuracy, *_ in self.validations[-OVERFIT_LOOKS:]
         )
         if worse and train_loss < train_then:

@@ -10,10 +10,10 @@ from typing import Any
 
 from jaxnn.errors import RunError, writing
 from jaxnn.files import write_whole
+from jaxnn.tasks import TASKS
 from jaxnn.training import LayerStatistics, Report
 
-_RELIED_ON = ("epoch", "loss", "accuracy", "examples_per_second", "train_seconds")
-_VALIDATION = ("validation_accuracy", "validation_examples")
+_RELIED_ON = ("epoch", "loss", "examples_per_second", "train_seconds")
 
 
 @contextmanager
@@ -44,14 +44,19 @@ def record(report: Report) -> dict[str, Any]:
     Validation is there as ``validation_loss`` and so on, and, where there are any, ``statistics``,
     an object for each layer, and ``warnings``, a list of sentences.
     """
-    values = report._asdict()
-    for key in ("train_state", "validation", "statistics", "warnings", "arguments"):
-        del values[key]
+    values: dict[str, Any] = {}
+    for key, value in report._asdict().items():
+        if key == "metrics":
+            values |= value
+        elif key not in ("train_state", "validation", "statistics", "warnings", "arguments"):
+            values[key] = value
     for key in ("learning_rate", "start_loss"):
         if values[key] is None:
             del values[key]
     if report.validation is not None:
-        values |= {f"validation_{k}": v for k, v in report.validation._asdict().items()}
+        loss, examples, metrics = report.validation
+        found = {"loss": loss, **metrics, "examples": examples}
+        values |= {f"validation_{key}": value for key, value in found.items()}
     if report.statistics is not None:
         values["statistics"] = {layer.label: _numbers(layer) for layer in report.statistics}
     if report.warnings:
@@ -91,8 +96,15 @@ def _is_report(report: Any) -> bool:
     A number that is not one for others may be null, which NaN and infinity are written as.
     """
     numbers = [report[key] for key in _RELIED_ON]
+    prefixes = [""]
     if "validation_loss" in report:
-        numbers += [report[key] for key in _VALIDATION]
+        numbers.append(report["validation_examples"])
+        prefixes.append("validation_")
+    for prefix in prefixes:
+        known = [[prefix + name for name in task.metrics] for task in TASKS.values()]
+        if not any(all(name in report for name in names) for names in known):
+            raise KeyError
+    numbers += [report[key] for key in ("accuracy", "validation_accuracy") if key in report]
     values = [v for key, v in report.items() if key not in ("statistics", "warnings")]
     for layer in report.get("statistics", {}).values():
         values += [layer["activation_mean"], layer["activation_deviation"], layer["d_output_norm"]]

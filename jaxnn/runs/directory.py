@@ -83,7 +83,7 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 
 _NUMBERS = re.compile(
-    "steps|parameters|epochs?|loss|accuracy|examples_per_second|.*_(loss|accuracy|seconds)"
+    "steps|parameters|epochs?|examples_per_second|.*_seconds|(.*_)?(loss|accuracy|macro_f1|rmse|mae|r2)"
 )
 
 

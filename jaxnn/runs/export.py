@@ -213,7 +213,8 @@ def entries(
         )
         after, totals = _step_at(experiment, given["learning_rate"], pace)(before, examples)
         rate = hyperparameters(after.optimizer_state).get("learning_rate", jnp.nan)
-        return {**_arrays(after), **totals._asdict(), "learning_rate": jnp.asarray(rate)}
+        told = {"loss": totals.loss, **totals.sums, "learning_rate": jnp.asarray(rate)}
+        return {**_arrays(after), **told}
 
     def predict(given: dict[str, Any]) -> dict[str, Any]:
         examples = (given["data"][k][given["rows"]] for k in ("inputs", "targets"))
@@ -222,8 +223,7 @@ def entries(
 
     def evaluate(given: dict[str, Any]) -> dict[str, Any]:
         inputs, targets = (given["data"][k][given["rows"]] for k in ("inputs", "targets"))
-        found = sums(given["params"], given["state"], inputs, targets, given["weights"])
-        return dict(zip(("loss", "correct"), found, strict=True))
+        return sums(given["params"], given["state"], inputs, targets, given["weights"])
 
     def trace(given: dict[str, Any]) -> dict[str, Any]:
         parts = (given["params"], given["state"], given["input"], given["target"])

@@ -21,6 +21,7 @@ from jaxnn.layers.layer import Layer
 from jaxnn.prediction import Predict, make_predict
 from jaxnn.runs.data import Kept, load_data, read_data, say_old, to_keep
 from jaxnn.runs.directory import ANSWERS, CONFIG, MODEL, SUMMARY, read_config, read_summary
+from jaxnn.tasks import regression
 from jaxnn.training import Evaluation, make_evaluate
 from jaxnn.training.checkpoint import check_arrays, fill
 
@@ -82,7 +83,9 @@ class Run:
         return self.known._replace(dataset=dataset)
 
     def predict(self, inputs: ArrayLike, *, stored: bool = False) -> np.ndarray:
-        """Says how probable each class is; see ``jaxnn.prediction.probabilities``.
+        """Says how probable each class or label is, or which numbers a regression expects.
+
+        See ``jaxnn.prediction.answers``.
 
         Args:
             inputs: (n, *dataset.in_shape), as in the source of the data: images as uint8, or rows
@@ -91,7 +94,8 @@ class Run:
                 instead. That makes a difference for tables that are centred; see ``Centring``.
 
         Returns:
-            (n, classes) float32; each row sums to 1.
+            (n, classes) float32, of which each row sums to 1; (n, labels) float32; or of a
+            regression (n, targets) float64, in the units of the data.
 
         Raises:
             ValueError: if the inputs do not have that shape; are floating-point numbers where the
@@ -120,11 +124,12 @@ class Run:
                 ) from error
         elif dtype.kind == "f":
             inputs = inputs.astype(dtype)
-        return self._predict(self.params, self.state, inputs)
+        found = self._predict(self.params, self.state, inputs)
+        return dataset.target_values(found) if dataset.task is regression else found
 
     @cached_property
     def _predict(self) -> Predict:
-        return make_predict(self.network, self.known.loss)
+        return make_predict(self.network, self.known.loss, task=self.known.dataset.task)
 
 
 def load_run(path: str | Path, *, network: Layer | None = None, allow_changes: bool = False) -> Run:
@@ -197,7 +202,7 @@ def alike(outputs: np.ndarray, expected: np.ndarray) -> bool:
 
 
 def evaluate(experiment: Experiment, params: Tree, state: Tree, split: str) -> Evaluation:
-    """Loss and accuracy on one of the splits "train", "validation" and "test".
+    """Loss and metrics on one of the splits "train", "validation" and "test".
 
     Raises:
         RunError: if the split is empty.
@@ -209,7 +214,7 @@ def evaluate(experiment: Experiment, params: Tree, state: Tree, split: str) -> E
     examples = getattr(dataset, split)
     if not len(examples.targets):
         raise RunError(f"{dataset.name}: the {split} split is empty")
-    return make_evaluate(network, loss)(params, state, examples)
+    return make_evaluate(network, loss, dataset=dataset)(params, state, examples)
 
 
 def save_model(path: Path, params: Tree, state: Tree) -> None:

@@ -15,7 +15,7 @@ from jaxnn.config import Config, Experiment, build, parse_config, written
 from jaxnn.data import Dataset
 from jaxnn.data.dataset import SPLITS
 from jaxnn.data.info import as_kept, changes, dataset_info
-from jaxnn.data.sources.arrays import Part, assemble
+from jaxnn.data.sources.arrays import Asked, Part, assemble
 from jaxnn.errors import RunError, shown, warn, writing
 from jaxnn.files import write_text, write_whole
 from jaxnn.layers import Layer
@@ -35,6 +35,7 @@ from jaxnn.runs.directory import (
 )
 from jaxnn.runs.run import Run, alike, answers
 from jaxnn.runs.train import finish
+from jaxnn.tasks import regression
 from jaxnn.training import Report, TrainState, prepared, save_checkpoint, steps_per_epoch
 from jaxnn.training.checkpoint import check_arrays
 from jaxnn.training.fit import as_dataset
@@ -229,7 +230,8 @@ def _kept_beside(path: Path, dataset: Dataset) -> dict[str, Any]:
     return {
         "npz": {
             "path": str(path.absolute() / ARRAYS),
-            "classes": list(dataset.classes),
+            "classes": list(dataset.classes) or None,
+            "task": dataset.task.name,
             "normalize": {(0.0, 1.0): "none", (0.0, 255.0): "unit"}.get(scale, "standard")
             if dataset.mean.ndim == 0
             else "standard",
@@ -242,8 +244,11 @@ def _arrays(dataset: Dataset) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for name in SPLITS:
         split = getattr(dataset, name)
-        arrays |= {f"x_{name}": dataset.values(split.inputs), f"y_{name}": split.targets}
-    return arrays | ({"x_features": np.array(dataset.features)} if dataset.features else {})
+        numbers = dataset.task is regression
+        targets = dataset.target_values(split.targets) if numbers else split.targets
+        arrays |= {f"x_{name}": dataset.values(split.inputs), f"y_{name}": targets}
+    named = {"x_features": dataset.features, "y_targets": dataset.targets}
+    return arrays | {key: np.array(names) for key, names in named.items() if names}
 
 
 def _read_again(config: Config, dataset: Dataset, arrays: dict[str, np.ndarray]) -> Dataset:
@@ -251,7 +256,8 @@ def _read_again(config: Config, dataset: Dataset, arrays: dict[str, np.ndarray])
     parts = {s: Part(f"x_{s}", arrays[f"x_{s}"], f"y_{s}", arrays[f"y_{s}"]) for s in SPLITS}
     normalize = config.data.arguments["normalize"]
     classes = list(dataset.classes)
-    made = assemble("save_run", "data", parts, {}, classes=classes, normalize=normalize)
+    asked = Asked(classes, dataset.task.name, dataset.targets or None)
+    made = assemble("save_run", "data", parts, {}, asked, normalize=normalize)
     return made._replace(features=dataset.features)
 
 

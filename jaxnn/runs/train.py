@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from jaxnn.runs.directory import (
 )
 from jaxnn.runs.run import Run, evaluate, save_model
 from jaxnn.runs.stop import StoppedError, stop_requests
+from jaxnn.tasks import classification
 from jaxnn.training import (
     Change,
     Report,
@@ -83,7 +85,7 @@ def train(
         tensorboard: whether to write TensorBoard's event files into the directory too.
 
     Returns:
-        The run; its summary has the losses and accuracies at the end of training.
+        The run; its summary has the losses and metrics at the end of training.
 
     Raises:
         ConfigError: if the config does not make an experiment.
@@ -227,17 +229,23 @@ def _taken_up(
     if not _has_begun(path):
         tell(f"{path}: there is no checkpoint yet; training begins with step 0")
         return _begun(path, experiment)
-    checkpoint = load_checkpoint(folder, lambda: initial_state(experiment), check=_check_info)
+    check = partial(_check_info, best=experiment.dataset.task.best)
+    checkpoint = load_checkpoint(folder, lambda: initial_state(experiment), check=check)
     for problem in checkpoint.problems:
         tell(f"{problem}; using that of step {int(checkpoint.train_state.step)}")
     return checkpoint.train_state, checkpoint.info
 
 
-def _check_info(info: Any) -> None:
-    """Raises an error unless a checkpoint has all that training goes on with."""
-    best = info["best"]
+def _check_info(info: Any, best: str | None = "accuracy") -> None:
+    """Raises an error unless a checkpoint has all that training goes on with.
+
+    Args:
+        info: what was saved with it.
+        best: the metric that chooses the best epoch; see ``Task``.
+    """
     numbers = [info["train_seconds"], info["compile_seconds"]]
-    numbers += [best[key] for key in ("step", "epoch", "accuracy", "loss")] if best else []
+    known = ("step", "epoch", "loss", *([best] if best else []))
+    numbers += [info["best"][key] for key in known] if info["best"] else []
     if not all(map(is_number, numbers)) or not isinstance(info["stopped_early"], bool):
         raise ValueError("what it says of the training is nonsense")
     if not all(isinstance(text, str) for text in info["warnings"]):
@@ -279,14 +287,14 @@ def _carry_out(
     saved_step, saved_at = int(start.step), time.monotonic()
     step = saved_step
     before, _ = read_metrics(path / METRICS)
-    watch = health(before, classes=len(experiment.dataset.classes))
+    dataset = experiment.dataset
+    watch = health(before, classes=len(dataset.classes) if dataset.task is classification else None)
     try:
         with ExitStack() as stack:
             requests = stack.enter_context(stop_requests())
             consumers = [stack.enter_context(metrics(path / METRICS)), *consumers]
             if tensorboard:
-                in_shape = experiment.dataset.in_shape
-                consumers.append(stack.enter_context(event_files(path, in_shape)))
+                consumers.append(stack.enter_context(event_files(path, dataset.in_shape)))
             for report in fit_experiment(experiment, start):
                 report = report._replace(
                     warnings=watch(report),
@@ -364,7 +372,8 @@ def finish(
     }
     if best:
         on_test = evaluate(experiment, best_state.params, best_state.state, "test")
-        best = best | {"test_accuracy": on_test.accuracy, "test_loss": on_test.loss}
+        found = {**on_test.metrics, "loss": on_test.loss}
+        best = best | {f"test_{key}": value for key, value in found.items()}
     summary = {
         "config": config.name,
         "seed": config.seed,
@@ -372,9 +381,9 @@ def finish(
         "epochs": steps / (_total_steps(experiment) / config.training.epochs),
         "steps": steps,
         **{
-            f"{split}_{key}": getattr(result, key)
+            f"{split}_{key}": value
             for split, result in results.items()
-            for key in ("loss", "accuracy")
+            for key, value in {"loss": result.loss, **result.metrics}.items()
         },
         **info,
         "best": best,
@@ -418,8 +427,8 @@ def _check_patience(experiment: Experiment) -> None:
     if experiment.config.training.patience and not len(experiment.dataset.validation.targets):
         data = experiment.config.data.name
         raise ConfigError(
-            "training.patience: waits for a better validation accuracy, and there is no validation "
-            f"split: give one (data.{data}.validation), or leave patience out (null)"
+            "training.patience: waits for a better validation accuracy or loss, and there is no "
+            f"validation split: give one (data.{data}.validation), or leave patience out (null)"
         )
 
 
@@ -430,21 +439,17 @@ def _total_steps(experiment: Experiment) -> int:
 
 
 def _best(best: dict[str, Any] | None, report: Report) -> dict[str, Any] | None:
-    """Returns the best epoch on validation so far: by accuracy, among equals by loss.
+    """Returns the best epoch on validation so far, as the task ranks them.
 
     One whose loss is not finite is none.
     """
-    validation = report.validation
+    validation, rank = report.validation, report.task.rank
     if validation is None or not math.isfinite(validation.loss):
         return best
-    if best and (best["accuracy"], -best["loss"]) >= (validation.accuracy, -validation.loss):
+    if best and rank(best["loss"], best) >= rank(validation.loss, validation.metrics):
         return best
-    return {
-        "step": report.step,
-        "epoch": report.epoch,
-        "accuracy": validation.accuracy,
-        "loss": validation.loss,
-    }
+    metrics = {k: v if math.isfinite(v) else None for k, v in validation.metrics.items()}
+    return {"step": report.step, "epoch": report.epoch, **metrics, "loss": validation.loss}
 
 
 def _out_of_patience(best: dict[str, Any] | None, report: Report, patience: int | None) -> bool:

@@ -1,19 +1,19 @@
-"""Loss and accuracy over a whole split."""
+"""Loss and metrics over a whole split."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from jaxnn.arrays import Tree
-from jaxnn.data import Split
+from jaxnn.data import Dataset, Split
 from jaxnn.layers import Layer
-from jaxnn.losses import Loss, check_targets
+from jaxnn.losses import Loss, check_targets, example_weights
+from jaxnn.tasks import Sums, classification
 from jaxnn.training.feed import ahead
-from jaxnn.training.step import is_correct, output_shape
+from jaxnn.training.step import output_shape
 
 
 class Evaluation(NamedTuple):
@@ -21,35 +21,62 @@ class Evaluation(NamedTuple):
 
     Attributes:
         loss: the mean loss of an example.
-        accuracy: the fraction classified correctly.
         examples: how many there were.
+        metrics: those of the task, by name; see ``jaxnn.tasks``.
     """
 
     loss: float
-    accuracy: float
     examples: int
+    metrics: dict[str, float]
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction classified correctly; of several labels, of them all."""
+        return accuracy(self.metrics)
+
+
+def accuracy(metrics: dict[str, float]) -> float:
+    """Returns the accuracy among metrics.
+
+    Raises:
+        AttributeError: if there is none.
+    """
+    if "accuracy" not in metrics:
+        raise AttributeError(f"there is no accuracy: the metrics are {', '.join(metrics)}")
+    return metrics["accuracy"]
 
 
 Evaluate = Callable[[Tree, Tree, Split], Evaluation]
-Sums = Callable[[Tree, Tree, Array, Array, Array], tuple[Array, Array]]
+MakesSums = Callable[[Tree, Tree, Array, Array, Array], Sums]
 
 
-def make_sums(network: Layer, loss: Loss) -> Sums:
-    """Makes ``(params, state, inputs, targets, weights) -> (loss, correct)``: sums over a batch."""
+def make_sums(network: Layer, loss: Loss, dataset: Dataset | None = None) -> MakesSums:
+    """Makes ``(params, state, inputs, targets, weights) -> sums`` over a batch.
+
+    These are ``loss``, those of the task, and ``weight`` where classes are weighted: of which the
+    loss is then the mean. The arguments are those of ``make_evaluate``.
+    """
+    task = classification if dataset is None else dataset.task
+    center = 0.0 if dataset is None else dataset.target_center
+    class_weights = None if dataset is None else dataset.class_weights
 
     def evaluate_batch(
         params: Tree, state: Tree, inputs: Array, targets: Array, weights: Array
-    ) -> tuple[Array, Array]:
+    ) -> Sums:
         outputs, _, _ = network.forward(params, state, inputs)
-        value, _ = loss(outputs, targets, weights)
-        correct = is_correct(outputs, targets)
-        correct = jnp.mean(correct.reshape(len(correct), -1), -1)
-        return value * weights.sum(), jnp.sum(correct * weights)
+        counted = weights
+        if class_weights is not None:
+            counted = example_weights(class_weights, targets, weights)
+        value, _ = loss(outputs, targets, counted)
+        sums = {"loss": value * counted.sum(), **task.sums(outputs, targets, weights, center)}
+        return sums if counted is weights else {**sums, "weight": counted.sum()}
 
     return evaluate_batch
 
 
-def make_evaluate(network: Layer, loss: Loss, batch_size: int = 1000) -> Evaluate:
+def make_evaluate(
+    network: Layer, loss: Loss, batch_size: int = 1000, dataset: Dataset | None = None
+) -> Evaluate:
     """Makes the function ``(params, state, split) -> Evaluation``.
 
     Every example counts once: the last batch is padded to the size of the others with examples of
@@ -64,8 +91,12 @@ def make_evaluate(network: Layer, loss: Loss, batch_size: int = 1000) -> Evaluat
             ``before``).
         loss: a loss.
         batch_size: the number of examples computed at a time.
+        dataset: whose split it will be, which says what the task is; by default it is
+            classification.
     """
-    evaluate_batch = jax.jit(make_sums(network, loss))
+    evaluate_batch = jax.jit(make_sums(network, loss, dataset))
+    task = classification if dataset is None else dataset.task
+    unit = 1.0 if dataset is None else dataset.target_unit
 
     def evaluate(params: Tree, state: Tree, split: Split) -> Evaluation:
         count = len(split.targets)
@@ -80,10 +111,13 @@ def make_evaluate(network: Layer, loss: Loss, batch_size: int = 1000) -> Evaluat
                 rows = np.minimum(rows, count - 1)
                 yield split.inputs[rows], split.targets[rows], weights
 
-        sums = [jax.device_get(evaluate_batch(params, state, *batch)) for batch in ahead(batches())]
-        total_loss, correct = np.sum(np.array(sums, np.float64), axis=0)
-        if np.isnan(total_loss):  # inside the program, targets that are not to be had show as this
+        parts = [
+            jax.device_get(evaluate_batch(params, state, *batch)) for batch in ahead(batches())
+        ]
+        sums = {key: sum(np.asarray(part[key], np.float64) for part in parts) for key in parts[0]}
+        if np.isnan(sums["loss"]):  # targets that are not to be had show as this in the program
             check_targets(loss, split.targets, output_shape(network, params, state, split))
-        return Evaluation(float(total_loss / count), float(correct / count), count)
+        value = float(sums["loss"] / sums.get("weight", count))
+        return Evaluation(value, count, task.measure(sums, count, unit))
 
     return evaluate

@@ -13,12 +13,13 @@ from jaxnn.data import Dataset, from_arrays
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.errors import uncalled
 from jaxnn.layers import Layer
-from jaxnn.layers.layer import check_is_layer
-from jaxnn.losses import Loss, check_targets
+from jaxnn.layers.layer import Shape, check_is_layer
+from jaxnn.losses import Loss, check_targets, check_task, weighted
 from jaxnn.optimizers import Optimizer, hyperparameters
 from jaxnn.optimizers.optimizer import check_is_optimizer
+from jaxnn.tasks import Task, classification, regression
 from jaxnn.training.diagnosis import DivergedError, diagnose
-from jaxnn.training.evaluate import Evaluation, make_evaluate
+from jaxnn.training.evaluate import Evaluation, accuracy, make_evaluate
 from jaxnn.training.feed import is_large, resident, steps_per_epoch, streamed
 from jaxnn.training.statistics import Statistics, make_statistics
 from jaxnn.training.step import (
@@ -56,7 +57,8 @@ class Report(NamedTuple):
         steps: the number of steps that training will have taken at its end.
         epoch: the number of epochs completed, fractions included.
         loss: the mean training loss over the steps of the chunk.
-        accuracy: the fraction of the chunk's examples classified correctly in training.
+        metrics: those of the task, by name, of the chunk's examples in training: of a
+            classification, ``accuracy``.
         examples_per_second: the speed of the chunk.
         train_seconds: time spent in chunks so far, compilation excluded.
         compile_seconds: time spent compiling the chunk's program.
@@ -75,7 +77,7 @@ class Report(NamedTuple):
     steps: int
     epoch: float
     loss: float
-    accuracy: float
+    metrics: dict[str, float]
     examples_per_second: float
     train_seconds: float
     compile_seconds: float
@@ -87,11 +89,21 @@ class Report(NamedTuple):
     start_loss: float | None = None
     arguments: Arguments | None = None
 
+    @property
+    def accuracy(self) -> float:
+        """The fraction of the chunk's examples classified correctly in training."""
+        return accuracy(self.metrics)
+
+    @property
+    def task(self) -> Task:
+        """What the targets are."""
+        return classification if self.arguments is None else self.arguments.dataset.task
+
     def __repr__(self) -> str:
-        values = {"loss": self.loss, "accuracy": self.accuracy}
+        values = {"loss": self.loss, **self.metrics}
         if self.validation is not None:
-            loss, accuracy, _ = self.validation
-            values |= {"validation loss": loss, "validation accuracy": accuracy}
+            found = {"loss": self.validation.loss, **self.validation.metrics}
+            values |= {f"validation {name}": value for name, value in found.items()}
         numbers = "".join(f", {name} {value:.4g}" for name, value in values.items())
         return f"<Report: step {self.step} of {self.steps}, epoch {self.epoch:.4g}{numbers}>"
 
@@ -140,7 +152,7 @@ def fit(
         optimizer: an optimizer of this library, or one from optax.
         dataset: the examples: a data set, or a pair ``(x, y)`` of arrays as ``from_arrays`` takes
             them, which are trained on as they are, all of them: nothing is held out, and nothing
-            normalized.
+            normalized. Targets that are floating-point numbers make it a regression.
         batch_size: examples a step, at most those of the training split.
         epochs: how often to go through the training split.
         seed: where everything random follows from.
@@ -161,7 +173,8 @@ def fit(
         TypeError: if one of the first four is something else, such as ``adam`` for ``adam(…)``.
         DataError: if arrays are not such as ``from_arrays`` takes.
         ValueError: if a number is out of its range, a layer does not fit its input, or the loss
-            cannot judge the outputs by the targets, such as a class without an output.
+            cannot judge the outputs by the targets, such as a class without an output, or is one
+            for another task.
         DivergedError: if the loss or, at the end, a parameter is not finite.
     """
     check_is_layer("fit: network", network)
@@ -174,10 +187,12 @@ def fit(
         if number < 1:
             raise ValueError(f"{name} must be at least 1, got {number}")
     steps = steps_per_epoch(dataset, batch_size)
-    parts = (prepared(network, dataset), loss, optimizer)
-    chunk = make_chunk(*parts, augment)
+    task, center = dataset.task, dataset.target_center
+    check_task(loss, task, dataset.asked_for)
+    parts = (prepared(network, dataset), weighted(loss, dataset.class_weights), optimizer)
+    chunk = make_chunk(*parts, augment, task, center)
     statistics = make_statistics(*parts)
-    evaluate = make_evaluate(*parts[:2])
+    evaluate = make_evaluate(parts[0], loss, dataset=dataset)
     train_state = init_train_state(network, optimizer, dataset.in_shape, seed)
     if start is not None:
         train_state = start
@@ -186,6 +201,7 @@ def fit(
         shape = output_shape(parts[0], train_state.params, train_state.state, split)
         try:
             check_targets(loss, split.targets, shape)
+            _check_outputs(dataset, loss, shape)
         except ValueError as error:
             raise ValueError(f"the {name} split of {dataset.name}: {error}") from error
     step, end = int(train_state.step), epochs * steps
@@ -235,7 +251,7 @@ def fit(
             batch = seen_batch(train_state, *window[:2], first + count - 1)
             observed = statistics(train_state, batch)
         rate = hyperparameters(train_state.optimizer_state).get("learning_rate")
-        (total_loss, correct), rate = jax.device_get((totals, rate))
+        (total_loss, sums), rate = jax.device_get((totals, rate))
         seconds = time.perf_counter() - started
 
         train_seconds += seconds
@@ -252,7 +268,7 @@ def fit(
             steps=end,
             epoch=step / steps,
             loss=float(total_loss) / count,
-            accuracy=int(correct) / (seen * int(np.prod(dataset.train.targets.shape[1:]))),
+            metrics=task.measure(sums, seen, dataset.target_unit),
             examples_per_second=seen / seconds,
             train_seconds=train_seconds,
             compile_seconds=compile_seconds,
@@ -284,6 +300,17 @@ def as_dataset(data: Dataset | tuple[Any, Any]) -> Dataset:
         )
     x, y = data
     return from_arrays(x, y, validation=0, test=0, normalize="none")
+
+
+def _check_outputs(dataset: Dataset, loss: Loss, shape: Shape) -> None:
+    """Raises ValueError where a single output would be the number of a class."""
+    name = getattr(getattr(loss, "func", loss), "__name__", "")
+    if dataset.task is classification and shape == (1,) and name in regression.losses:
+        raise ValueError(
+            f"there are {dataset.asked_for}, and the network has one output: give it one for each; "
+            "or, if the targets are numbers to be learnt, make them floating-point numbers, "
+            'or the data with task="regression"'
+        )
 
 
 def _finite(tree: Tree) -> bool:

@@ -16,6 +16,7 @@ from jaxnn.layers.layer import Shape
 from jaxnn.losses import Loss
 from jaxnn.network import loss_and_gradients
 from jaxnn.optimizers import Optimizer, apply_updates
+from jaxnn.tasks import Sums, Task, classification
 
 
 class TrainState(NamedTuple):
@@ -41,11 +42,11 @@ class Totals(NamedTuple):
 
     Attributes:
         loss: the sum of the steps' losses, float32.
-        correct: the number of examples classified correctly, int32.
+        sums: what the task's metrics are made of, over the steps' examples.
     """
 
     loss: Array
-    correct: Array
+    sums: Sums
 
 
 class Examples(NamedTuple):
@@ -104,6 +105,8 @@ def make_step(
     loss: Loss,
     optimizer: Optimizer,
     augment: Augmentation | None = None,
+    task: Task = classification,
+    center: ArrayLike = 0.0,
 ) -> Callable[[TrainState, Examples], tuple[TrainState, Totals]]:
     """Makes the function ``(train_state, batch) -> (train_state, totals)``.
 
@@ -116,6 +119,8 @@ def make_step(
         optimizer: an optimizer of this library, or one from optax.
         augment: applied to the batch first; by default, nothing. Whether an example is classified
             correctly is then said of its augmented form; of probabilities, the largest counts.
+        task: what the targets are.
+        center: what a regression's targets lie around; see ``Dataset.target_center``.
     """
 
     def step(train_state: TrainState, batch: Examples) -> tuple[TrainState, Totals]:
@@ -128,8 +133,8 @@ def make_step(
         )
         updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
         params = apply_updates(params, updates)
-        correct = jnp.sum(is_correct(outputs, batch.targets), dtype=jnp.int32)
-        totals = Totals(value.astype(jnp.float32), correct)
+        sums = task.sums(outputs, batch.targets, None, center)
+        totals = Totals(value.astype(jnp.float32), sums)
         return TrainState(count + 1, params, state, optimizer_state, key), totals
 
     return step
@@ -140,6 +145,8 @@ def make_chunk(
     loss: Loss,
     optimizer: Optimizer,
     augment: Augmentation | None = None,
+    task: Task = classification,
+    center: ArrayLike = 0.0,
 ) -> Chunk:
     """Compiles many steps into one program, ``(train_state, examples, batches, start, count)``.
 
@@ -151,7 +158,7 @@ def make_chunk(
 
     The arguments are those of ``make_step``.
     """
-    step = make_step(network, loss, optimizer, augment)
+    step = make_step(network, loss, optimizer, augment, task, center)
 
     def chunk(
         train_state: TrainState, examples: Examples, batches: Array, start: Array, count: Array
@@ -162,7 +169,7 @@ def make_chunk(
             train_state, new = step(train_state, jax.tree.map(lambda x: x[rows], examples))
             return train_state, jax.tree.map(jnp.add, totals, new)
 
-        zero = Totals(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
+        zero = Totals(jnp.zeros((), jnp.float32), task.no_sums(examples.targets[:1]))
         return lax.fori_loop(0, count, body, (train_state, zero))
 
     return jax.jit(chunk)
@@ -180,16 +187,3 @@ def augmented(augment: Augmentation, key: Array, step: Array, batch: Examples) -
     keys = example_keys(jax.random.fold_in(key, 2**32 - 1), step, len(batch.targets))
     inputs = batch.inputs.astype(jnp.result_type(float))
     return Examples(*augment(keys, inputs, batch.targets))
-
-
-def is_correct(outputs: Array, targets: Array) -> Array:
-    """Whether the largest output is the target's, (batch, ...) bool.
-
-    Args:
-        outputs: (batch, ..., classes).
-        targets: class numbers (batch, ...), or one-hot rows or probabilities of the shape of
-            ``outputs``, of which the largest counts.
-    """
-    if targets.shape == outputs.shape:
-        targets = targets.argmax(-1)
-    return outputs.argmax(-1) == targets

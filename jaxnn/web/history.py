@@ -4,8 +4,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from jaxnn.data import Dataset
 from jaxnn.observe import health, to_json
 from jaxnn.observe.metrics import record
+from jaxnn.tasks import classification
 from jaxnn.training import Report
 
 REPORT_SECONDS = 0.1
@@ -20,15 +22,17 @@ class History:
     Args:
         records: those so far, as in ``metrics.jsonl``.
         flops: floating-point operations an example of a step.
-        classes: the number of classes.
+        dataset: what is trained on.
 
     Attributes:
         records: all that were published, as in ``metrics.jsonl``.
     """
 
-    def __init__(self, records: list[dict[str, Any]], flops: float, classes: int) -> None:
+    def __init__(self, records: list[dict[str, Any]], flops: float, dataset: Dataset) -> None:
         self.records = records
         self._flops = flops
+        self._metrics = dataset.task.metrics
+        classes = len(dataset.classes) if dataset.task is classification else None
         self._health = health(records, classes=classes)
         self._unpublished: list[tuple[int, Report]] = []
         self._published_at = 0.0
@@ -64,8 +68,9 @@ class History:
         """Returns a line of ``metrics.jsonl`` as clients get it."""
         validation = None
         if "validation_loss" in row:
-            validation = {"loss": row["validation_loss"], "accuracy": row["validation_accuracy"]}
-        keys = ("step", "epoch", "loss", "accuracy", "examples_per_second", "train_seconds")
+            named = ("loss", *self._metrics)
+            validation = {key: row[f"validation_{key}"] for key in named}
+        keys = ("step", "epoch", "loss", *self._metrics, "examples_per_second", "train_seconds")
         return {
             "type": "report",
             **{key: row[key] for key in keys},
@@ -86,7 +91,10 @@ def _together(parts: Sequence[tuple[int, Report]]) -> Report:
 
     return last._replace(
         loss=sum(taken * report.loss for taken, report in parts) / steps,
-        accuracy=sum(taken * report.accuracy for taken, report in parts) / steps,
+        metrics={
+            key: sum(taken * report.metrics[key] for taken, report in parts) / steps
+            for key in last.metrics
+        },
         examples_per_second=steps
         / sum(taken / report.examples_per_second for taken, report in parts),
         validation=latest("validation"),

@@ -146,6 +146,7 @@ EXAMPLES: list[tuple[Any, Any]] = [  # a value for each kind of argument without
     (int, 3),
     (float, 0.5),
     (str, "some text"),
+    (str | list[str], ["one", "another"]),
     (str | Path, "some/path"),
     (Sequence[int], [3]),
     (int | float, 0.1),

@@ -12,7 +12,7 @@ from jaxnn.observe import console
 from jaxnn.training import Evaluation, Report
 
 module = importlib.import_module("jaxnn.observe.console")
-VALIDATION = Evaluation(0.25, 0.875, 200)
+VALIDATION = Evaluation(0.25, 200, {"accuracy": 0.875})
 
 
 def report(step: int, validation: Evaluation | None = None) -> Report:
@@ -22,7 +22,7 @@ def report(step: int, validation: Evaluation | None = None) -> Report:
         "steps": 30,
         "epoch": step / 10,
         "loss": 1 / step,
-        "accuracy": 0.5,
+        "metrics": {"accuracy": 0.5},
         "examples_per_second": 12345.6,
         "train_seconds": float(step),
         "compile_seconds": 1.0,

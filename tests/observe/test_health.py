@@ -13,8 +13,13 @@ from jaxnn.training import Evaluation, LayerStatistics, Report
 
 def report(epoch: float, loss: float, **values: Any) -> Report:
     blank = {key: None for key in Report._fields if key not in Report._field_defaults}
-    given = {"step": int(epoch * 100), "epoch": epoch, "loss": loss}
+    given = {"step": int(epoch * 100), "epoch": epoch, "loss": loss, "metrics": {"accuracy": 0.0}}
     return Report(**blank | given | values)
+
+
+def judged(loss: float, accuracy: float) -> Evaluation:
+    """A result on the validation split."""
+    return Evaluation(loss, 100, {"accuracy": accuracy})
 
 
 def layer(name: str, place: int, **values: Any) -> LayerStatistics:
@@ -38,7 +43,7 @@ def sentences(reports: list[Report]) -> list[str]:
 
 def learning(epochs: int = 20) -> list[Report]:
     return [
-        report(i / 4, 2.3 / (1 + i), validation=Evaluation(2.4 / (1 + i), 1 - 0.5 / (1 + i), 100))
+        report(i / 4, 2.3 / (1 + i), validation=judged(2.4 / (1 + i), 1 - 0.5 / (1 + i)))
         for i in range(1, 4 * epochs)
     ]
 
@@ -98,9 +103,7 @@ def test_a_network_that_does_not_learn() -> None:
 
 def test_over_fitting() -> None:
     reports = learning(3)
-    worse = [
-        report(3.0 + i, 0.1 / i, validation=Evaluation(0.3 * i, 0.9, 100)) for i in range(1, 5)
-    ]
+    worse = [report(3.0 + i, 0.1 / i, validation=judged(0.3 * i, 0.9)) for i in range(1, 5)]
     (sentence,) = sentences([*reports, *worse])
     assert "over-fitting" in sentence
     assert "epoch 2.75" in sentence
@@ -109,8 +112,7 @@ def test_over_fitting() -> None:
 def test_a_validation_loss_that_rises_alone_is_no_over_fitting() -> None:
     """Confident networks get surer of their mistakes while they get more examples right."""
     reports = [
-        report(float(i), 1 / i, validation=Evaluation(0.1 * i, 0.9 + 0.005 * i, 100))
-        for i in range(1, 10)
+        report(float(i), 1 / i, validation=judged(0.1 * i, 0.9 + 0.005 * i)) for i in range(1, 10)
     ]
     assert sentences(reports) == []
 
@@ -119,10 +121,12 @@ def test_a_validation_loss_that_rises_alone_is_no_over_fitting() -> None:
 def test_a_validation_loss_that_is_not_finite_says_nothing(loss: float) -> None:
     """Over-fitting is seen all the same, and by a run that goes on from its records, too."""
     reports = [
-        report(3.0 + i, 0.1 / i, accuracy=0.6, validation=Evaluation(0.3 * i, 0.9 - i / 100, 100))
+        report(
+            3.0 + i, 0.1 / i, metrics={"accuracy": 0.6}, validation=judged(0.3 * i, 0.9 - i / 100)
+        )
         for i in range(1, 9)
     ]
-    strange = reports[2]._replace(validation=Evaluation(loss, 0.9, 100))
+    strange = reports[2]._replace(validation=judged(loss, 0.9))
     rows = [json.loads(to_json(record(r))) for r in (strange, *reports[:4])]
     assert rows[0]["validation_loss"] is None
     watch = health(rows, classes=2)
@@ -134,9 +138,9 @@ def test_a_validation_loss_that_is_not_finite_says_nothing(loss: float) -> None:
 
 
 def test_a_validation_that_is_worse_once_is_no_over_fitting() -> None:
-    worse = Evaluation(0.6, 0.85, 100)
-    better = Evaluation(0.15, 0.96, 100)
-    validations = [Evaluation(0.36, 0.87, 100), worse, better, better, worse, worse, better]
+    worse = judged(0.6, 0.85)
+    better = judged(0.15, 0.96)
+    validations = [judged(0.36, 0.87), worse, better, better, worse, worse, better]
     reports = [report(i, 1 / i, validation=v) for i, v in enumerate(validations, 1)]
     assert sentences(reports) == []
 
@@ -151,7 +155,7 @@ STOPPED = (  # what is left of a network after far too large a step
 
 
 def test_a_learning_rate_far_too_high_is_said_and_not_what_follows_from_it() -> None:
-    rising = Evaluation(3e5, 0.1, 100), Evaluation(2.4, 0.09, 100)
+    rising = judged(3e5, 0.1), judged(2.4, 0.09)
     reports = [report(1.0, 345958.0, start_loss=3.6, learning_rate=50.0, statistics=STOPPED)]
     reports += [
         report(float(i), 2.4, learning_rate=50.0, statistics=STOPPED, validation=rising[i > 5])
@@ -174,7 +178,7 @@ def test_where_units_have_died_a_smaller_rise_of_the_loss_explains_it() -> None:
 
 def test_a_rate_that_was_too_high_explains_nothing_once_the_network_has_learned() -> None:
     reports = [report(0.5, 20.0, start_loss=2.3), *learning(3)]
-    over = [report(3.0 + i, 0.1 / i, validation=Evaluation(0.6 * i, 0.9, 100)) for i in range(1, 5)]
+    over = [report(3.0 + i, 0.1 / i, validation=judged(0.6 * i, 0.9)) for i in range(1, 5)]
     high, overfit = sentences([*reports, *over])
     assert "too high" in high
     assert "over-fitting" in overfit
@@ -211,7 +215,9 @@ def test_a_schedule_that_has_ended() -> None:
 def test_labels_that_do_not_belong_to_their_inputs() -> None:
     """A network learns them by heart, and does no better on others than an untrained one."""
     reports = [
-        report(float(i), 2 / i, accuracy=0.1 * i, validation=Evaluation(2 + i, 0.09 + i / 200, 100))
+        report(
+            float(i), 2 / i, metrics={"accuracy": 0.1 * i}, validation=judged(2 + i, 0.09 + i / 200)
+        )
         for i in range(1, 9)
     ]
     watch = health(classes=10)
@@ -224,7 +230,7 @@ def test_labels_that_do_not_belong_to_their_inputs() -> None:
 
 
 def converged() -> list[Report]:
-    return [report(float(i), 0.01, validation=Evaluation(0.02, 0.99, 100)) for i in range(9, 20)]
+    return [report(float(i), 0.01, validation=judged(0.02, 0.99)) for i in range(9, 20)]
 
 
 def test_a_run_that_goes_on_is_compared_with_its_own_beginning() -> None:

@@ -19,7 +19,7 @@ def report(step: int, **changes: Any) -> Report:
         "steps": 30,
         "epoch": step / 10,
         "loss": 0.5,
-        "accuracy": 0.25,
+        "metrics": {"accuracy": 0.25},
         "examples_per_second": 1000.0,
         "train_seconds": 2.0,
         "compile_seconds": 1.0,
@@ -60,7 +60,7 @@ def test_each_report_is_a_line_that_is_there_at_once(tmp_path: Path) -> None:
 def test_validation_is_flat(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     with metrics(path) as write:
-        write(report(10, validation=Evaluation(0.125, 0.75, 200)))
+        write(report(10, validation=Evaluation(0.125, 200, {"accuracy": 0.75})))
     line = strict(path.read_text())
     found = {key: value for key, value in line.items() if key.startswith("validation")}
     assert found == {
@@ -81,7 +81,9 @@ def test_what_is_there_is_added_to(tmp_path: Path) -> None:
 def test_a_number_that_json_does_not_have_is_null(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     with metrics(path) as write:
-        write(report(1, loss=float("nan"), validation=Evaluation(float("inf"), 0.1, 5)))
+        write(
+            report(1, loss=float("nan"), validation=Evaluation(float("inf"), 5, {"accuracy": 0.1}))
+        )
     line = strict(path.read_text())
     assert line["loss"] is None
     assert line["validation_loss"] is None
@@ -126,7 +128,7 @@ VALID = ', "validation_loss": null, "validation_accuracy": 0.5, "validation_exam
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     with metrics(path) as write:
-        write(report(1, validation=Evaluation(0.125, 0.75, 200)))
+        write(report(1, validation=Evaluation(0.125, 200, {"accuracy": 0.75})))
         write(report(2))
     reports, problem = read_metrics(path)
     assert problem == ""

@@ -91,7 +91,7 @@ def test_a_new_training_starts_and_goes_on_as_python_s(
         expected, totals = step(expected, batch)
         found = page.run(f"step_{size}", rows=rows, learning_rate=np.nan)
         close(found["loss"], totals.loss)
-        assert found["correct"] == totals.correct
+        assert found["correct"] == totals.sums["correct"]
         rate = hyperparameters(expected.optimizer_state)["learning_rate"]
         close(found["learning_rate"], rate)
     for prefix, tree in (("params.", expected.params), ("optimizer.", expected.optimizer_state)):

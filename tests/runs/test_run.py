@@ -96,7 +96,8 @@ def test_the_summary_says_what_was_done(finished: tuple[Run, list[Report]]) -> N
     for split in ("train", "test"):
         result = evaluate(run.experiment, run.params, run.state, split)
         assert result.examples == len(getattr(run.experiment.dataset, split).targets)
-        assert (summary[f"{split}_loss"], summary[f"{split}_accuracy"]) == result[:2]
+        found = summary[f"{split}_loss"], summary[f"{split}_accuracy"]
+        assert found == (result.loss, result.accuracy)
     assert summary["test_accuracy"] > 0.8
 
 

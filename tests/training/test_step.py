@@ -20,8 +20,9 @@ from jaxnn.layers import (
 )
 from jaxnn.losses import mean_squared_error, softmax_cross_entropy
 from jaxnn.optimizers import sgd
+from jaxnn.tasks import is_correct
 from jaxnn.training import Examples, init_train_state, make_chunk, make_step
-from jaxnn.training.step import augmented, example_keys, is_correct
+from jaxnn.training.step import augmented, example_keys
 
 
 def some_examples(count: int, features: int = 5, classes: int = 3) -> Examples:
@@ -63,7 +64,7 @@ def test_a_step_is_what_numpy_computes() -> None:
         w, b = w - 0.1 * dw, b - 0.1 * db
         assert train_state.step == number + 1
         assert totals.loss == pytest.approx(np.mean((y - t) ** 2), rel=1e-5)
-        assert totals.correct == np.sum(y.argmax(-1) == np.asarray(batch.targets))
+        assert totals.sums["correct"] == np.sum(y.argmax(-1) == np.asarray(batch.targets))
         np.testing.assert_allclose(train_state.params["weight"], w, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(train_state.params["bias"], b, rtol=1e-5, atol=1e-6)
 
@@ -95,11 +96,11 @@ def test_a_chunk_takes_the_steps_it_is_told_to() -> None:
     for rows in batches[1:4]:
         expected, totals = step(expected, jax.tree.map(lambda x, rows=rows: x[rows], examples))
         losses.append(float(totals.loss))
-        correct += int(totals.correct)
+        correct += int(totals.sums["correct"])
     train_state, totals = chunk(train_state, examples, batches, 1, 3)
     assert train_state.step == 3
     assert float(totals.loss) == pytest.approx(sum(losses), rel=1e-6)
-    assert totals.correct == correct
+    assert totals.sums["correct"] == correct
     for a, b in zip(*map(jax.tree.leaves, (train_state.params, expected.params)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
@@ -111,7 +112,7 @@ def test_a_chunk_of_no_steps_changes_nothing() -> None:
     batches = jnp.arange(20, dtype=jnp.int32).reshape(5, 4)
     after, totals = chunk(train_state, some_examples(20), batches, 2, 0)
     assert_identical(after, train_state)
-    assert (float(totals.loss), int(totals.correct)) == (0, 0)
+    assert (float(totals.loss), int(totals.sums["correct"])) == (0, 0)
 
 
 def test_the_state_given_to_a_chunk_stays_valid() -> None:

@@ -1,4 +1,4 @@
-"""Arrays as a data set: numbers and their classes, divided into splits or given so."""
+"""Arrays as a data set: inputs and their targets, divided into splits or given so."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,9 @@ from jaxnn.data.centring import store_splits
 from jaxnn.data.dataset import SPLITS, Dataset, Normalize, Split, SplitName, normalization
 from jaxnn.data.division import divide
 from jaxnn.data.names import MISSING, class_name
+from jaxnn.data.targets import store_targets
 from jaxnn.errors import DataError, warn
+from jaxnn.tasks import TASKS, Task, TaskName, classification, multilabel, regression
 
 Pair = tuple[Any, Any]
 """Inputs and targets: NumPy arrays, JAX arrays, or anything that ``numpy.asarray`` takes."""
@@ -25,24 +27,34 @@ def from_arrays(
     classes: Sequence[str] | None = None,
     normalize: Normalize = "standard",
     name: str = "arrays",
+    task: TaskName | None = None,
+    targets: Sequence[str] | None = None,
 ) -> Dataset:
     """Makes a data set of arrays: NumPy's, JAX's, or anything that ``numpy.asarray`` takes.
 
     Splits that are not given are taken from ``x`` and ``y``: a function of the order of the
     examples and their classes alone, which spreads each class evenly (see ``divide``).
 
+    The targets say what the task is, unless ``task`` does: integers and names are classes,
+    floating-point numbers are numbers to be learnt, and rows of integers 0 and 1 say which of
+    several labels an example has.
+
     Args:
         x: inputs, (examples, features), (examples, height, width) or (examples, height, width,
             channels): uint8, or other numbers, which are stored as float32.
-        y: the class of each example, (examples,): integers from 0, or names.
+        y: the class of each example, (examples,): integers from 0, or names. Or the numbers of
+            each, (examples,) or (examples, targets). Or its labels, (examples, labels), 0 and 1.
         validation: the examples for validation, a pair ``(x, y)``; or how many of the examples to
             hold out for it: a whole number of them, or a fraction. By default 0.1.
         test: the same for test. By default 0.2.
         classes: the name of each class; by default the names in ``y``, sorted, or "0", "1", … up to
-            its largest number.
+            its largest number. Or of each label; by default "0", "1", ….
         normalize: "standard" (the training split has mean 0 and deviation 1, for each of the last
-            axis' channels or columns), "unit" (value / 255; for uint8 only) or "none".
+            axis' channels or columns), "unit" (value / 255; for uint8 only) or "none". With "none",
+            target numbers are taken as they are, too; else they are standardized.
         name: what the data set is called.
+        task: "classification", "regression" or "multilabel"; by default, what the targets are.
+        targets: the name of each number to be learnt; by default "y", or "y0", "y1", ….
 
     Returns:
         The data set. Inputs that are uint8 stay so, where (examples, H, W) are grey images and get
@@ -63,8 +75,8 @@ def from_arrays(
                 raise DataError(f"from_arrays: {split}[0] has no example; for none, give 0")
             parts[split] = _part(f"{split}[0]", value[0], f"{split}[1]", value[1])
         elif isinstance(value, int | float | np.number) and value == 0:  # none: order stays
-            train = parts["train"]
-            parts[split] = train._replace(x=np.atleast_1d(train.x)[:0], y=train.y.reshape(-1)[:0])
+            x, y = (np.atleast_1d(array)[:0] for array in (parts["train"].x, parts["train"].y))
+            parts[split] = parts["train"]._replace(x=x, y=y)
         elif isinstance(value, int | float | np.number):
             shares[split] = value if isinstance(value, int | float) else value.item()
         elif value is not None:
@@ -72,15 +84,32 @@ def from_arrays(
                 f"{split}: expected a pair (x, y), a number of examples or a fraction of them, got "
                 f"{type(value).__name__}"
             )
-    made = assemble("from_arrays", name, parts, shares, classes=classes, normalize=normalize)
+    how = Asked(classes, task, targets, 'task="{}"')
+    made = assemble("from_arrays", name, parts, shares, how, normalize=normalize)
     for split, share in shares.items():
         if not len(getattr(made, split).targets):
             raise ValueError(f"{split} = {share}: that is no example; for none, give 0")
     return made
 
 
+class Asked(NamedTuple):
+    """What is asked for of targets: the arguments of ``from_arrays`` of the same names.
+
+    Attributes:
+        classes: the names of classes or labels.
+        task: what the task is.
+        targets: the names of numbers.
+        write_task: how messages write a task that is to be given.
+    """
+
+    classes: Sequence[str] | None
+    task: TaskName | None
+    targets: Sequence[str] | None
+    write_task: str = "task: {}"
+
+
 class Part(NamedTuple):
-    """Examples and their classes as they were given, and what messages call the arrays."""
+    """Examples and their targets as they were given, and what messages call the arrays."""
 
     x_name: str
     x: np.ndarray
@@ -93,8 +122,8 @@ def assemble(
     name: str,
     parts: Mapping[SplitName, Part],
     shares: Mapping[SplitName, float | int],
+    asked: Asked,
     *,
-    classes: Sequence[str] | None,
     normalize: Normalize,
 ) -> Dataset:
     """Makes a data set of arrays, and checks them; what messages begin with is ``place``.
@@ -104,8 +133,8 @@ def assemble(
         name: of the data set.
         parts: the splits that are given, that for training at least.
         shares: how much is held out for those that are not; by default 0.1 and 0.2.
-        classes: as for ``from_arrays``.
-        normalize: likewise.
+        asked: what is asked for of the targets.
+        normalize: as for ``from_arrays``.
 
     Raises:
         DataError, ValueError: as ``from_arrays`` does.
@@ -122,7 +151,9 @@ def assemble(
             f"width, channels), {shape[3]} channels. If the channels come first, write it with "
             "x.transpose(0, 2, 3, 1)"
         )
-    targets, names = _targets(place, list(parts.values()), classes)
+    task = _task(place, list(parts.values()), asked)
+    read = {classification: _classes, regression: _numbers, multilabel: _labels}[task]
+    targets, names = read(place, list(parts.values()), asked)
     for (x_name, x, y_name, _), y in zip(parts.values(), targets, strict=True):
         if len(x) != len(y):
             raise DataError(
@@ -151,7 +182,19 @@ def assemble(
     splits = (made["train"], made["validation"], made["test"])
     stored, centring = store_splits(place, splits, normalize)
     mean, deviation = normalization(stored[0].inputs, normalize)
-    return Dataset(name, *stored, names, mean, deviation, centring=centring)
+    dataset = Dataset(name, *stored, names, mean, deviation, centring=centring, task=task)
+    if task is not regression:
+        return dataset
+    stored, scale = store_targets(place, stored, names, scaled=normalize != "none")
+    train, validation, test = stored
+    return dataset._replace(
+        train=train,
+        validation=validation,
+        test=test,
+        classes=(),
+        targets=names,
+        target_scale=scale,
+    )
 
 
 def _part(x_name: str, x: Any, y_name: str, y: Any) -> Part:
@@ -188,17 +231,107 @@ def _inputs(place: str | Path, part: Part, *, may_be_empty: bool) -> np.ndarray:
     return x
 
 
-def _targets(
-    place: str | Path, parts: Sequence[Part], classes: Sequence[str] | None
+def _task(place: str | Path, parts: Sequence[Part], asked: Asked) -> Task:
+    """Returns the task that is asked for, or that targets are of."""
+    if asked.task is not None:
+        if asked.task not in TASKS:
+            raise ValueError(f"task must be one of {', '.join(TASKS)}, not {asked.task!r}")
+        return TASKS[asked.task]
+    if any(part.y.dtype.kind == "f" and part.y.ndim in (1, 2) for part in parts):
+        return regression
+    several = all(part.y.ndim == 2 and part.y.dtype.kind in "biu" for part in parts)
+    if several and all(((part.y == 0) | (part.y == 1)).all() for part in parts):
+        if all((part.y.sum(1) == 1).all() for part in parts):
+            raise DataError(
+                f"{place}: {parts[0].y_name!r} has a single 1 in each row. If that is the "
+                "example's class, give y.argmax(-1); if an example can have several labels, "
+                f"{asked.write_task.format('multilabel')}"
+            )
+        return multilabel
+    return classification
+
+
+def _numbers(
+    place: str | Path, parts: Sequence[Part], asked: Asked
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Checks target numbers: (examples, numbers), and their names."""
+    found = []
+    for part in parts:
+        y = part.y[:, None] if part.y.ndim == 1 else part.y
+        if y.dtype.kind not in "biuf" or y.ndim != 2 or not y.shape[1]:
+            raise DataError(
+                f"{place}: expected a number, or a row of numbers, for each example in "
+                f"{part.y_name!r}, found {_kind(part.y)}. Where they are classes, "
+                f"{asked.write_task.format('classification')}"
+            )
+        wrong = np.argwhere(~np.isfinite(y))
+        if len(wrong):
+            raise DataError(
+                f"{place}: expected finite numbers in {part.y_name!r}, found "
+                f"{y[tuple(wrong[0])]} at position {wrong[0][0]} ({len(wrong)} such values in "
+                "all). Leave such examples out"
+            )
+        found.append(y)
+    numbers = _as_many(place, parts, found)
+    default = ["y"] if numbers == 1 else [f"y{k}" for k in range(numbers)]
+    return found, _called(place, "targets", asked.targets or default, numbers)
+
+
+def _labels(
+    place: str | Path, parts: Sequence[Part], asked: Asked
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Checks labels: (examples, labels) float32 of 0 and 1, and their names."""
+    for part in parts:
+        y = part.y
+        if y.dtype.kind not in "biuf" or y.ndim != 2 or not ((y == 0) | (y == 1)).all():
+            raise DataError(
+                f"{place}: expected a row of 0 and 1 for each example in {part.y_name!r}, one for "
+                f"each label, found {_kind(y)}"
+            )
+    labels = _as_many(place, parts, [part.y for part in parts])
+    names = _called(place, "classes", asked.classes or list(map(str, range(labels))), labels)
+    return [part.y.astype(np.float32) for part in parts], names
+
+
+def _as_many(place: str | Path, parts: Sequence[Part], found: Sequence[np.ndarray]) -> int:
+    """Returns the number of targets of each example, the same in all parts."""
+    first, *others = (y.shape[1] for y in found)
+    for part, number in zip(parts[1:], others, strict=True):
+        if number != first:
+            raise DataError(
+                f"{place}: expected targets of one kind, found {first} for each example in "
+                f"{parts[0].y_name!r} and {number} in {part.y_name!r}"
+            )
+    return first
+
+
+def _called(place: str | Path, key: str, names: Sequence[str], number: int) -> tuple[str, ...]:
+    if len(names) != number or len(set(names)) != number:
+        raise DataError(
+            f"{place}: {key}: expected {number} different names, found {len(set(names))}"
+        )
+    return tuple(names)
+
+
+def _classes(
+    place: str | Path, parts: Sequence[Part], asked: Asked
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Checks targets, and numbers their classes: (examples,) int32, and the classes' names."""
+    classes = asked.classes
+    if asked.task is not None:  # floating-point numbers may be classes, if that is said
+        parts = [
+            part._replace(y=part.y.astype(np.int64))
+            if part.y.dtype.kind == "f" and np.array_equal(part.y, np.rint(part.y))
+            else part
+            for part in parts
+        ]
     kind = parts[0].y.dtype.kind
     for part in parts:
         y = part.y
         if y.ndim != 1 or y.dtype.kind not in "iuU" or (y.dtype.kind == "U") != (kind == "U"):
             raise DataError(
                 f"{place}: expected classes in {part.y_name!r}, all numbers from 0 or all names, "
-                f"of shape (examples,), found {_kind(y)}{_advice(y)}"
+                f"of shape (examples,), found {_kind(y)}{_advice(y, asked)}"
             )
     together = np.concatenate([part.y for part in parts])
     if together.dtype.kind == "U":
@@ -240,14 +373,14 @@ def _targets(
     return [k.astype(np.int32) for k in numbers], tuple(called)
 
 
-def _advice(y: np.ndarray) -> str:
+def _advice(y: np.ndarray, asked: Asked) -> str:
     """Returns what to do about targets that are no classes, where that can be guessed."""
+    numbers = f"numbers to be learnt, {asked.write_task.format('regression')}"
     if y.ndim == 2:
-        return ". Of rows with a number for each class, y.argmax(-1) is the class"
-    if y.dtype.kind == "b" or (y.dtype.kind == "f" and np.array_equal(y, np.rint(y))):
+        return f". Of rows with a number for each class, y.argmax(-1) is the class; of {numbers}"
+    if y.dtype.kind == "b":
         return ". Give y.astype(int)"
-    numbers = ". Numbers are learnt by steps of one's own: see jaxnn.loss_and_gradients"
-    return numbers if y.dtype.kind == "f" else ""
+    return f". Of {numbers}" if y.dtype.kind == "f" else ""
 
 
 def _kind(array: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""NumPy archives: arrays of examples and their classes in one .npz file."""
+"""NumPy archives: arrays of examples and their targets in one .npz file."""
 
 import tokenize
 import warnings
@@ -9,9 +9,10 @@ import numpy as np
 from jaxnn.data.dataset import SPLITS, Dataset, Normalize, SplitName
 from jaxnn.data.download import find_data
 from jaxnn.data.names import data_name
-from jaxnn.data.sources.arrays import Part, assemble
+from jaxnn.data.sources.arrays import Asked, Part, assemble
 from jaxnn.errors import DataError
 from jaxnn.files import NOT_UNPACKED
+from jaxnn.tasks import TaskName
 
 # What NumPy raises beside that if the header of an array is nonsense.
 _UNREADABLE = (*NOT_UNPACKED, SyntaxError, TypeError, KeyError, tokenize.TokenError)
@@ -24,6 +25,7 @@ def npz(
     test: float | int | None = None,
     classes: list[str] | None = None,
     normalize: Normalize = "standard",
+    task: TaskName | None = None,
 ) -> Dataset:
     """Loads arrays of your own as a data set.
 
@@ -32,8 +34,9 @@ def npz(
     Or it brings its own division, in the names that Keras uses: ``x_train``, ``y_train``,
     ``x_test``, ``y_test`` and perhaps ``x_validation``, ``y_validation``; without these two, the
     examples for validation are taken from those for training; with no example in them, there are
-    none. The columns of a table are called as texts in ``x_features`` say, if there are as many.
-    Other arrays in the file do not count.
+    none. The columns of a table are called as texts in ``x_features`` say, if there are as many,
+    and numbers to be learnt as those in ``y_targets``. Targets are as in ``from_arrays``. Other
+    arrays in the file do not count.
 
     Args:
         path: what ``numpy.savez`` or ``numpy.savez_compressed`` has written, relative to the
@@ -42,9 +45,11 @@ def npz(
             fraction of what is divided. By default 0.1, unless the file has such a split.
         test: how many to hold out for test, likewise; by default 0.2, unless the file has it.
         classes: the name of each class; by default the names in ``y``, sorted, or "0", "1", … up to
-            its largest number.
+            its largest number. Or of each label; by default "0", "1", ….
         normalize: "standard" (the training split has mean 0 and deviation 1, for each of the last
-            axis' channels or columns), "unit" (value / 255; for uint8 only) or "none".
+            axis' channels or columns), "unit" (value / 255; for uint8 only) or "none". With "none",
+            target numbers are taken as they are, too; else they are standardized.
+        task: "classification", "regression" or "multilabel"; by default, what the targets are.
 
     Returns:
         The data set, named after the file. Inputs are uint8 if they are in the file, where
@@ -71,7 +76,10 @@ def npz(
         if share is not None and name in parts:
             raise ValueError(f"{name} = {share}: {path} has its own split, x_{name}; leave it out")
         shares |= {} if share is None else {name: share}
-    made = assemble(path, data_name(path), parts, shares, classes=classes, normalize=normalize)
+    called = arrays.get("y_targets", np.zeros(0))
+    targets = called.tolist() if called.dtype.kind == "U" and called.ndim == 1 else None
+    asked = Asked(classes, task, targets)
+    made = assemble(path, data_name(path), parts, shares, asked, normalize=normalize)
     names = arrays.get("x_features", np.zeros(0))
     if names.dtype.kind == "U" and names.shape == made.in_shape:
         made = made._replace(features=tuple(names.tolist()))
@@ -83,7 +91,7 @@ def npz(
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Reads those of a file's arrays that have a meaning here."""
     known = [f"{a}{b}" for a in "xy" for b in ("", "_train", "_test", "_validation")]
-    known.append("x_features")
+    known += ["x_features", "y_targets"]
     name = None
     try:
         # A header in the way of Python 2, as flipped bits can make one, brings a warning.

@@ -1,4 +1,4 @@
-"""Tables: CSV files with a row for each example, a column for each feature, and one for the class.
+"""Tables: CSV files with a row for each example, and columns of features and of targets.
 
 A file is taken as it is or refused: nothing is guessed, filled in or left out. What is wrong with
 it is said with its line.
@@ -11,7 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,10 @@ from jaxnn.data.dataset import Dataset, Split, normalization
 from jaxnn.data.division import divide
 from jaxnn.data.download import find_data
 from jaxnn.data.names import MISSING, class_name, class_names, data_name
+from jaxnn.data.targets import store_targets
 from jaxnn.errors import DataError, some
 from jaxnn.files import DAMAGED, open_plain
+from jaxnn.tasks import TASKS, Task, TaskName, classification, multilabel, regression
 
 Row = tuple[int, list[str]]
 """The number of a row's last line, and its fields."""
@@ -30,32 +32,37 @@ Row = tuple[int, list[str]]
 def csv(
     path: str | Path,
     *,
-    target: str,
+    target: str | list[str],
     validation: float | int = 0.1,
     test: float | int = 0.2,
     ignore: list[str] | None = None,
     delimiter: str = ",",
     normalize: Literal["standard", "none"] = "standard",
+    task: TaskName | None = None,
 ) -> Dataset:
     r"""Loads a table of your own as a data set.
 
-    The first line names the columns. One of them is the target, the name of each example's class;
-    all others are features, which must be finite numbers. White space around a field, and blank
-    lines, do not count. Classes are numbered in the order of their names, by value if all are
-    numbers. The division into splits is a function of the order of the rows and their classes
-    alone, and spreads each class evenly: see ``divide``.
+    The first line names the columns. One of them, or several, are targets; all others are features,
+    which must be finite numbers. White space around a field, and blank lines, do not count. The
+    targets say what the task is, unless ``task`` does: where one is a number that is no integer,
+    numbers are to be learnt; several columns of 0 and 1 say which of their names an example has;
+    else a single column holds the name of each example's class. Classes are numbered in the order
+    of their names, by value if all are numbers. The division into splits is a function of the order
+    of the rows and their classes alone, and spreads each class evenly: see ``divide``.
 
     Args:
         path: a text file in UTF-8, plain or gzip, relative to the working directory or else to the
             data folder.
-        target: the name of the column that holds the class.
+        target: the name of the column that holds the target, or the names of several.
         validation: how many examples to hold out for validation: a whole number of them, or a
             fraction of all.
         test: how many to hold out for test, likewise; at least one example.
         ignore: columns to leave out, such as row numbers.
         delimiter: what separates fields; "\t" for a tab.
         normalize: "standard" (each column has mean 0 and deviation 1 in the training split, or is
-            0 if it is constant there) or "none".
+            0 if it is constant there) or "none". With "none", target numbers are taken as they are,
+            too; else they are standardized.
+        task: "classification", "regression" or "multilabel"; by default, what the targets are.
 
     Returns:
         The data set, named after the file; inputs (n, features) float32 in the order of the
@@ -73,10 +80,11 @@ def csv(
     rows = _rows(path, delimiter)
     _, header = next(rows, (0, []))
     header = [class_name(name) for name in header]
-    target, ignore = class_name(target), [class_name(name) for name in ignore or []]
-    target_column, features = _choose(path, header, target, ignore)
+    wanted = [class_name(name) for name in ([target] if isinstance(target, str) else target)]
+    ignore = [class_name(name) for name in ignore or []]
+    target_columns, features = _choose(path, header, wanted, ignore)
 
-    labels: list[str] = []
+    fields = [_Target(path, name, [], []) for name in wanted]
     values = array("d")
     for line, row in rows:
         if len(row) != len(header):
@@ -94,34 +102,129 @@ def csv(
                     f"{path}, line {line}, column {header[i]!r}: expected a finite number, found "
                     f"{found}. Mend or remove the line, or name the column in `ignore`"
                 ) from error
-        label = row[target_column]
-        if label.lower() in MISSING:
-            found = f"{label!r}, which says that it is missing" if label else "that it is missing"
-            raise DataError(
-                f"{path}, line {line}, column {target!r}: expected the name of a class, found "
-                f"{found}. Fill it in or remove the line; a class of such a name needs another one"
-            )
-        labels.append(class_name(label))
+        for column, i in zip(fields, target_columns, strict=True):
+            column.lines.append(line)
+            column.fields.append(row[i])
 
-    names = class_names(labels)
-    if len(names) < 2:
-        found = f"only {names[0]!r} in all {len(labels)} rows" if names else "no row"
-        raise DataError(
-            f"{path}: expected at least two classes in column {target!r}, found {found}. "
-            "Check that it is the column of classes"
-        )
-    number = {name: k for k, name in enumerate(names)}
-    inputs = np.array(values).reshape(len(labels), len(features))
-    targets = np.array([number[label] for label in labels], np.int32)
+    kind = _task(path, fields, task)
+    targets, classes = _read_targets(fields, kind)
+    inputs = np.array(values).reshape(len(targets), len(features))
     splits = divide(Split(inputs, targets), validation=validation, test=test)
     if not len(splits[2].targets):
         raise ValueError(f"test = {test}: at least one example is needed for test")
     columns = tuple(header[i] for i in features)
     stored, centring = store_splits(path, splits, normalize, columns)
     mean, deviation = normalization(stored[0].inputs, normalize)
+    scale = None
+    if kind is regression:
+        stored, scale = store_targets(path, stored, wanted, scaled=normalize != "none")
     return Dataset(
-        data_name(path), *stored, tuple(names), mean, deviation, centring=centring, features=columns
+        data_name(path),
+        *stored,
+        classes,
+        mean,
+        deviation,
+        centring=centring,
+        features=columns,
+        task=kind,
+        targets=tuple(wanted) if kind is regression else (),
+        target_scale=scale,
     )
+
+
+class _Target(NamedTuple):
+    """A column of targets as it is in the file."""
+
+    path: Path
+    name: str
+    lines: list[int]
+    fields: list[str]
+
+    def refused(self, row: int, expected: str, advice: str) -> DataError:
+        """Returns the error that says what is wrong with one of its fields."""
+        field = self.fields[row]
+        found = repr(field) if field else "that it is missing"
+        if field and field.lower() in MISSING:
+            found += ", which says that it is missing"
+        return DataError(
+            f"{self.path}, line {self.lines[row]}, column {self.name!r}: expected {expected}, "
+            f"found {found}. {advice}"
+        )
+
+
+def _task(path: Path, columns: Sequence[_Target], task: TaskName | None) -> Task:
+    """Returns the task that is asked for, or that columns of targets are of."""
+    if task is not None:
+        return TASKS[task]
+    fields = {field for column in columns for field in column.fields}
+    if any(_is_fraction(field) for field in fields):
+        return regression
+    if len(columns) == 1:
+        return classification
+    if fields <= {"0", "1"}:
+        return multilabel
+    names = some([repr(column.name) for column in columns])
+    raise DataError(
+        f"{path}: columns {names}: expected numbers, or 0 and 1 for labels, in several targets, "
+        f"found {some(sorted(map(repr, fields - {'0', '1'})), 3)}. If they are numbers to be "
+        "learnt, add task: regression; a class has a single column"
+    )
+
+
+def _is_fraction(field: str) -> bool:
+    try:
+        return not _number(field).is_integer()
+    except ValueError:
+        return False
+
+
+def _read_targets(columns: Sequence[_Target], task: Task) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Returns targets, one for each row, and the names of classes or labels."""
+    if task is regression:
+        return np.array([_numbers(column) for column in columns]).T, ()
+    if task is multilabel:
+        for column in columns:
+            for row, field in enumerate(column.fields):
+                if field not in ("0", "1"):
+                    raise column.refused(row, "0 or 1, whether it is so", "Mend the line")
+        labels = np.array([column.fields for column in columns]).T == "1"
+        return labels.astype(np.float32), tuple(column.name for column in columns)
+    (column, *others) = columns
+    if others:
+        raise DataError(
+            f"{column.path}: expected a single column of classes, found the targets "
+            f"{column.name!r} and {others[0].name!r}"
+        )
+    for row, field in enumerate(column.fields):
+        if field.lower() in MISSING:
+            raise column.refused(
+                row,
+                "the name of a class",
+                "Fill it in or remove the line; a class of such a name needs another one",
+            )
+    labels = [class_name(field) for field in column.fields]
+    names = class_names(labels)
+    if len(names) < 2:
+        found = f"only {names[0]!r} in all {len(labels)} rows" if names else "no row"
+        raise DataError(
+            f"{column.path}: expected at least two classes in column {column.name!r}, found "
+            f"{found}. Check that it is the column of classes"
+        )
+    number = {name: k for k, name in enumerate(names)}
+    return np.array([number[label] for label in labels], np.int32), tuple(names)
+
+
+def _numbers(column: _Target) -> list[float]:
+    numbers = []
+    for row, field in enumerate(column.fields):
+        try:
+            numbers.append(_number(field))
+        except ValueError as error:
+            advice = "Mend or remove the line"
+            if field.lower() not in MISSING:
+                advice += "; if the column holds names of classes, add task: classification"
+            raise column.refused(row, "a finite number", advice) from error
+    return numbers
 
 
 def _rows(path: Path, delimiter: str) -> Iterator[Row]:
@@ -163,9 +266,9 @@ def _rows(path: Path, delimiter: str) -> Iterator[Row]:
 
 
 def _choose(
-    path: Path, header: list[str], target: str, ignore: Sequence[str]
-) -> tuple[int, list[int]]:
-    """Finds the columns of the target and of the features by the names in the header."""
+    path: Path, header: list[str], targets: Sequence[str], ignore: Sequence[str]
+) -> tuple[list[int], list[int]]:
+    """Finds the columns of the targets and of the features by the names in the header."""
     if not header:
         raise DataError(f"{path}: expected a line with the names of the columns, found nothing")
     if "" in header:
@@ -179,7 +282,9 @@ def _choose(
             f"{path}, line 1: expected different names, found {twice[0]!r} for more than one "
             "column. Rename them"
         )
-    for name in (target, *ignore):
+    if not targets:
+        raise DataError(f"{path}: target: expected the name of a column, found none")
+    for name in (*targets, *ignore):
         if name not in header:
             near = difflib.get_close_matches(name, header, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -189,13 +294,13 @@ def _choose(
                 f"{path}, line 1: expected a column {name!r}, found "
                 f"{some(list(map(repr, header)))}{hint}"
             )
-    features = [i for i, name in enumerate(header) if name != target and name not in ignore]
-    if target in ignore or not features:
+    features = [i for i, name in enumerate(header) if name not in {*targets, *ignore}]
+    if len({*targets} - {*ignore}) < len(targets) or not features:
         raise DataError(
-            f"{path}: expected the target {target!r} and at least one column more that are not "
-            f"among those to ignore, found {some(list(map(repr, header)))}"
+            f"{path}: expected the target {some(list(map(repr, targets)))} and at least one column "
+            f"more that are not among those to ignore, found {some(list(map(repr, header)))}"
         )
-    return header.index(target), features
+    return [header.index(name) for name in targets], features
 
 
 def _number(field: str) -> float:

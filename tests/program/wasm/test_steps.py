@@ -91,7 +91,7 @@ def training(name: str) -> Training:
         before = TrainState(step, params, state, optimizer_state, key)
         after, totals = take(before, Examples(inputs, targets))
         staying = {name: getattr(after, name) for name in STAYING}
-        return {**staying, "loss": totals.loss, "correct": totals.correct}
+        return {**staying, "loss": totals.loss, "correct": totals.sums["correct"]}
 
     def predict(params, state, inputs):  # type: ignore[no-untyped-def]
         return network.forward(params, state, inputs)[0]
