@@ -170,6 +170,63 @@ def huber(
     return _mean(losses, clipped / outputs.shape[-1], batch)
 
 
+def mean_absolute_error(
+    outputs: Array, targets: Array, weights: Array | None = None
+) -> tuple[Array, Array]:
+    """Returns the mean over examples and outputs of |y - t|, and its gradient.
+
+    What minimizes it is the median of the targets of like inputs, where the squared error goes for
+    their mean: a few that are far off move it little.
+
+    Derivation: l = (1/K) Σₖ |yₖ - tₖ| over the K outputs of an example, so
+    ∂l/∂yₖ = sign(yₖ - tₖ) / K; at yₖ = tₖ, where there is none, it is taken to be 0.
+
+    Source: Koenker & Bassett 1978, "Regression Quantiles", of which it is twice the case θ = ½.
+
+    Args:
+        outputs: (batch, ..., K), floating point.
+        targets: numbers of the shape of ``outputs``, or class numbers (batch, ...), taken as
+            one-hot rows; where K = 1, any integers (batch, ...).
+        weights: None, or broadcastable to ``outputs.shape[:-1]`` from the left, such as (batch,).
+    """
+    batch = _prepare(outputs, targets, weights)
+    error = batch.outputs - batch.targets
+    return _mean(jnp.mean(jnp.abs(error), -1), jnp.sign(error) / outputs.shape[-1], batch)
+
+
+def quantile(
+    outputs: Array, targets: Array, weights: Array | None = None, *, quantile: float = 0.5
+) -> tuple[Array, Array]:
+    """Returns the pinball loss, whose least is where a fraction of the targets is below the output.
+
+    With e = y - t, each term is (1 - θ) e where the output is too high and -θ e where it is too
+    low: with θ = 0.9, too low costs nine times as much as too high, and is right for one in ten.
+
+    Derivation: l = (1/K) Σₖ max((1 - θ) eₖ, -θ eₖ), so ∂l/∂yₖ = (1 - θ) / K where yₖ > tₖ and
+    -θ / K where yₖ < tₖ; at yₖ = tₖ, where there is none, it is taken to be 0. Of many targets t
+    for like inputs, the gradient's mean is (P(t < y) - θ) / K: it vanishes at the θ-quantile.
+
+    Source: Koenker & Bassett 1978, "Regression Quantiles", section 3.
+
+    Args:
+        outputs: (batch, ..., K), floating point.
+        targets: numbers of the shape of ``outputs``, or class numbers (batch, ...), taken as
+            one-hot rows; where K = 1, any integers (batch, ...).
+        weights: None, or broadcastable to ``outputs.shape[:-1]`` from the left, such as (batch,).
+        quantile: θ, between 0 and 1.
+
+    Raises:
+        ValueError: if ``quantile`` is not between 0 and 1, or targets do not fit.
+    """
+    if not 0 < quantile < 1:
+        raise ValueError(f"quantile: quantile must be between 0 and 1, got {quantile}")
+    batch = _prepare(outputs, targets, weights)
+    error = batch.outputs - batch.targets
+    slope = jnp.where(error > 0, 1 - quantile, jnp.where(error < 0, -quantile, 0))
+    slope = slope.astype(error.dtype)
+    return _mean(jnp.mean(slope * error, -1), slope / outputs.shape[-1], batch)
+
+
 def hinge(
     outputs: Array, targets: Array, weights: Array | None = None, *, margin: float = 1.0
 ) -> tuple[Array, Array]:
@@ -268,12 +325,15 @@ def check_targets(loss: Loss, targets: np.ndarray, out_shape: Shape) -> None:
     loss = getattr(loss, "func", loss)
     if loss in (softmax_cross_entropy, hinge):
         _two_or_more(loss.__name__, jax.ShapeDtypeStruct((1, *out_shape), np.float32))
-    elif loss not in (sigmoid_binary_cross_entropy, mean_squared_error, quadratic, huber):
+    elif loss not in (sigmoid_binary_cross_entropy, *_OF_NUMBERS):
         return
     shape = (len(targets), *out_shape)
     within = _within(targets, shape, unit=loss is sigmoid_binary_cross_entropy)
     if within is not None and not within.all():
         raise ValueError(_out_of_range(targets, within, shape[-1]))
+
+
+_OF_NUMBERS = (mean_squared_error, quadratic, huber, mean_absolute_error, quantile)
 
 
 class _Batch(NamedTuple):

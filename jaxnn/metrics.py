@@ -1,8 +1,10 @@
-"""How good predictions are: functions of NumPy arrays of probabilities and class numbers.
+"""How good predictions are: functions of NumPy arrays.
 
 Throughout, ``probabilities`` is (n, classes), floating point, ``targets`` is (n,), integers in
 [0, classes), and n is at least 1. The prediction is the most probable class, of equally probable
-ones the first. Results are in float64.
+ones the first. Of numbers, predictions and targets are (n, numbers); of labels, ``probabilities``
+is (n, labels), a label is predicted above ½, and ``targets`` is (n, labels), 0 and 1. Results are
+in float64.
 """
 
 from collections.abc import Sequence
@@ -193,6 +195,136 @@ def evaluation(
             for i in wrong
         ],
     }
+
+
+class NumberScores(NamedTuple):
+    """How close predicted numbers are; arrays of shape (numbers,).
+
+    Attributes:
+        rmse: the root of the mean squared error.
+        mae: the mean absolute error.
+        r2: 1 - Σ (t - y)² / Σ (t - mean of t)², the share of the targets' variance that is
+            explained; of a target that is always the same, 1 if it is predicted exactly, else 0.
+    """
+
+    rmse: np.ndarray
+    mae: np.ndarray
+    r2: np.ndarray
+
+
+class LabelScores(NamedTuple):
+    """How each label is recognized; arrays of shape (labels,).
+
+    Attributes:
+        accuracy: the fraction of examples for which it is predicted rightly whether they have it.
+        precision: see ``Scores``.
+        recall: see ``Scores``.
+        f1: see ``Scores``.
+        support: the number of examples that have it, int64.
+    """
+
+    accuracy: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+    support: np.ndarray
+
+
+def number_scores(predictions: np.ndarray, targets: np.ndarray) -> NumberScores:
+    """Returns how close predicted numbers are, for each of them."""
+    _check_alike(predictions, targets)
+    y, t = predictions.astype(np.float64), targets.astype(np.float64)
+    squares, spread = ((t - y) ** 2).mean(0), t.var(0)
+    varies = (t != t[0]).any(0)
+    r2 = np.where(varies, 1 - squares / np.where(varies, spread, 1), squares == 0)
+    return NumberScores(np.sqrt(squares), np.abs(t - y).mean(0), r2)
+
+
+def label_scores(probabilities: np.ndarray, targets: np.ndarray) -> LabelScores:
+    """Returns how each label is recognized."""
+    _check_alike(probabilities, targets)
+    predicted, there = probabilities > 0.5, targets > 0
+    right, support = (predicted & there).sum(0), there.sum(0)
+    with np.errstate(invalid="ignore"):  # 0 / 0: NaN is meant
+        return LabelScores(
+            (predicted == there).mean(0),
+            right / predicted.sum(0),
+            right / support,
+            2 * right / (support + predicted.sum(0)),
+            support,
+        )
+
+
+def number_evaluation(
+    predictions: np.ndarray, targets: np.ndarray, names: Sequence[str], *, errors: int = 100
+) -> dict[str, Any]:
+    """Returns how good predicted numbers are, as plain values, as JSON has them.
+
+    Args:
+        predictions: see above.
+        targets: see above.
+        names: the name of each number.
+        errors: how many of the examples with the largest errors to list.
+
+    Returns:
+        ``examples``; ``rmse``, ``mae`` and ``r2``, the means over the numbers, as scikit-learn
+        takes them; ``targets`` (``name`` and ``NumberScores`` of each); ``errors`` (``example``,
+        ``target`` and ``prediction``, a number for each name), the largest first: by the sum of
+        squares of what the errors are in standard deviations of each target.
+    """
+    scores = number_scores(predictions, targets)
+    deviation = targets.std(0)
+    far = (((predictions - targets) / np.where(deviation > 0, deviation, 1)) ** 2).sum(1)
+    return {
+        "examples": len(targets),
+        **{key: float(np.mean(values)) for key, values in scores._asdict().items()},
+        "targets": _named(names, scores),
+        "errors": [
+            {
+                "example": int(i),
+                "target": targets[i].tolist(),
+                "prediction": predictions[i].tolist(),
+            }
+            for i in np.argsort(-far, kind="stable")[:errors]
+        ],
+    }
+
+
+def label_evaluation(
+    probabilities: np.ndarray, targets: np.ndarray, names: Sequence[str]
+) -> dict[str, Any]:
+    """Returns how good predicted labels are, as plain values, as JSON has them; None for NaN.
+
+    Returns:
+        ``examples``; ``accuracy`` and ``macro_f1``, the means over the labels (of F1, where it is
+        defined); ``exact``, the fraction of examples of which all labels are right; ``labels``
+        (``name`` and ``LabelScores`` of each).
+    """
+    scores = label_scores(probabilities, targets)
+    some = scores.f1[~np.isnan(scores.f1)]
+    return {
+        "examples": len(targets),
+        "accuracy": float(scores.accuracy.mean()),
+        "macro_f1": float(some.mean()) if some.size else None,
+        "exact": float(((probabilities > 0.5) == (targets > 0)).all(1).mean()),
+        "labels": _named(names, scores),
+    }
+
+
+def _named(names: Sequence[str], scores: NumberScores | LabelScores) -> list[dict[str, Any]]:
+    """Returns scores as a dictionary for each name."""
+    return [
+        {"name": name} | _plain(dict(zip(scores._fields, values, strict=True)))
+        for name, *values in zip(names, *scores, strict=True)
+    ]
+
+
+def _check_alike(predictions: np.ndarray, targets: np.ndarray) -> None:
+    if predictions.ndim != 2 or targets.shape != predictions.shape or not len(targets):
+        raise ValueError(
+            "expected predictions and targets of one shape, (n, numbers or labels), n at least 1, "
+            f"got {predictions.shape} and {targets.shape}"
+        )
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from jaxnn.losses import (
     check_targets,
     hinge,
     huber,
+    mean_absolute_error,
     mean_squared_error,
     quadratic,
+    quantile,
     sigmoid_binary_cross_entropy,
     softmax_cross_entropy,
 )
@@ -21,8 +23,11 @@ LOSSES = {
     "hinge(0.3)": functools.partial(hinge, margin=0.3),
     "huber": huber,
     "huber(0.3)": functools.partial(huber, delta=0.3),
+    "mean_absolute_error": mean_absolute_error,
     "mean_squared_error": mean_squared_error,
     "quadratic": quadratic,
+    "quantile": quantile,
+    "quantile(0.9)": functools.partial(quantile, quantile=0.9),
     "sigmoid_binary_cross_entropy": sigmoid_binary_cross_entropy,
     "softmax_cross_entropy": softmax_cross_entropy,
     "softmax_cross_entropy(0.1)": functools.partial(softmax_cross_entropy, label_smoothing=0.1),
@@ -136,11 +141,34 @@ def test_known_values():
     assert quadratic(outputs, targets)[0] == pytest.approx((1 + 4 + 4 + 1) / 4)
     assert huber(outputs, targets)[0] == pytest.approx((0.5 + 1.5 + 1.5 + 0.5) / 4)
     assert huber(outputs, targets, delta=2.0)[0] == pytest.approx((1 + 4 + 4 + 1) / 8)
+    assert mean_absolute_error(outputs, targets)[0] == pytest.approx((1 + 2 + 2 + 1) / 4)
+    # Three outputs are too high, by 1, 2 and 2, and one is too low, by 1.
+    assert quantile(outputs, targets, quantile=0.9)[0] == pytest.approx((0.1 * 5 + 0.9) / 4)
     # Class 1 wins the first row by 1, which is enough; in the second, class 1 loses to 0 by 4.
     assert hinge(outputs, jnp.array([1, 1]))[0] == pytest.approx((0 + 5 / 2) / 2)
     assert softmax_cross_entropy(jnp.zeros((3, 10)), jnp.arange(3))[0] == pytest.approx(np.log(10))
     bits = sigmoid_binary_cross_entropy(jnp.zeros((3, 10)), jnp.arange(3))
     assert bits[0] == pytest.approx(10 * np.log(2))
+
+
+@pytest.mark.parametrize("theta", [0.1, 0.5, 0.8])
+def test_the_least_pinball_loss_is_at_the_quantile(theta):
+    """Of one output for all of many targets, a fraction θ is below the best."""
+    targets = jnp.asarray(np.random.default_rng(3).exponential(size=(1001, 1)), jnp.float32)
+    best = np.quantile(targets, theta)
+    loss = functools.partial(quantile, quantile=theta)
+    below, there, above = (
+        loss(jnp.full((1001, 1), best + step, jnp.float32), targets) for step in (-0.05, 0, 0.05)
+    )
+    assert there[0] < min(below[0], above[0])
+    assert below[1].sum() < 0 < above[1].sum()
+
+
+def test_where_a_gradient_has_a_jump_it_is_0():
+    for loss in (mean_absolute_error, quantile):
+        value, d_outputs = loss(jnp.ones((2, 3)), jnp.ones((2, 3)))
+        assert value == 0
+        np.testing.assert_array_equal(d_outputs, np.zeros((2, 3)))
 
 
 def test_integers_for_a_single_output_are_its_targets():
@@ -169,6 +197,9 @@ def test_refuses_options_out_of_range():
     for value in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="delta must be above 0"):
             huber(outputs, targets, delta=value)
+    for value in (0, 1, float("nan")):
+        with pytest.raises(ValueError, match="quantile must be between 0 and 1"):
+            quantile(outputs, targets, quantile=value)
     for name in ("hinge", *SOFTMAX):
         with pytest.raises(ValueError, match="two or more classes, got one output"):
             LOSSES[name](outputs[:, :1], targets)

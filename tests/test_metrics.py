@@ -20,6 +20,8 @@ from jaxnn.metrics import (
     confusion_matrix,
     confusions,
     evaluation,
+    label_evaluation,
+    number_evaluation,
     top_k_accuracy,
 )
 
@@ -186,3 +188,57 @@ def test_what_does_not_fit_is_refused() -> None:
         top_k_accuracy(probabilities, np.array([0, 1]), 4)
     with pytest.raises(ValueError, match="bins must be at least 1"):
         calibration(probabilities, np.array([0, 1]), bins=0)
+
+
+# --- Numbers and labels
+
+
+def numbers(seed: int, examples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Three numbers of different sizes, of which the last is always the same, and predictions."""
+    random = np.random.default_rng(seed)
+    targets = random.normal([5, 2000, 7], [1, 300, 0], (examples, 3))
+    return targets + random.normal(0, [0.5, 100, 0], (examples, 3)), targets
+
+
+@pytest.mark.parametrize("examples", [2, 300])
+def test_numbers_are_judged_as_by_scikit_learn(examples: int) -> None:
+    predictions, targets = numbers(examples, examples)
+    report = number_evaluation(predictions, targets, ["a", "b", "c"], errors=5)
+    for key, score in {
+        "rmse": sklearn.metrics.root_mean_squared_error,
+        "mae": sklearn.metrics.mean_absolute_error,
+        "r2": sklearn.metrics.r2_score,
+    }.items():
+        each = score(targets, predictions, multioutput="raw_values")
+        np.testing.assert_allclose([row[key] for row in report["targets"]], each, rtol=1e-9)
+        assert report[key] == pytest.approx(score(targets, predictions), rel=1e-9)
+    worst = report["errors"][0]
+    assert worst["target"] == targets[worst["example"]].tolist()
+    far = (((predictions - targets) / np.where(targets.std(0) > 0, targets.std(0), 1)) ** 2).sum(1)
+    assert worst["example"] == far.argmax()
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_labels_are_judged_as_by_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    probabilities = random.uniform(size=(200, 4))
+    targets = (random.uniform(size=(200, 4)) < [0.5, 0.1, 0.9, 0]).astype(int)
+    probabilities[:, 3] *= 0.4  # a label that is neither there nor predicted: F1 is not defined
+    report = label_evaluation(probabilities, targets, list("abcd"))
+    found = probabilities > 0.5
+    each = sklearn.metrics.precision_recall_fscore_support(targets, found, zero_division=np.nan)
+    for key, values in zip(("precision", "recall", "f1", "support"), each, strict=True):
+        told = [math.nan if row[key] is None else row[key] for row in report["labels"]]
+        np.testing.assert_allclose(told, values)
+    mean = sklearn.metrics.f1_score(targets, found, average="macro", zero_division=np.nan)
+    assert report["macro_f1"] == pytest.approx(mean)
+    assert report["accuracy"] == pytest.approx(1 - sklearn.metrics.hamming_loss(targets, found))
+    assert report["exact"] == pytest.approx(sklearn.metrics.accuracy_score(targets, found))
+    assert [row["accuracy"] for row in report["labels"]] == (found == targets).mean(0).tolist()
+
+
+def test_predictions_and_targets_are_of_one_shape() -> None:
+    with pytest.raises(ValueError, match="of one shape"):
+        number_evaluation(np.zeros((3, 1)), np.zeros(3), ["y"])
+    with pytest.raises(ValueError, match="of one shape"):
+        label_evaluation(np.zeros((3, 2)), np.zeros((3, 3)), ["a", "b"])

@@ -194,6 +194,7 @@ LOSSES = {
         functools.partial(functional.huber_loss, delta=0.7),
         False,
     ),
+    "mean_absolute_error": (losses.mean_absolute_error, functional.l1_loss, False),
     "hinge": (
         functools.partial(losses.hinge, margin=0.8),
         functools.partial(functional.multi_margin_loss, margin=0.8),

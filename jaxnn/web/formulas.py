@@ -154,6 +154,11 @@ LOSSES: dict[str, LossFormula] = {
         "L = Σₖ h(yₖ - tₖ) / K, h(e) = e²/2 where |e| ≤ δ, else δ (|e| - δ/2)",
         "∂L/∂y = (y - t clipped to ± δ) / K",
     ),
+    "mean_absolute_error": LossFormula("L = Σₖ |yₖ - tₖ| / K", "∂L/∂y = sign(y - t) / K"),
+    "quantile": LossFormula(
+        "L = Σₖ max((1 - θ) eₖ, -θ eₖ) / K with e = y - t",
+        "∂L/∂yₖ = (1 - θ) / K where yₖ > tₖ, -θ / K where yₖ < tₖ",
+    ),
     "hinge": LossFormula(
         "L = Σₖ max(0, Δ + yₖ - yₜ) / K over k ≠ t",
         "∂L/∂yₖ = [Δ + yₖ > yₜ] / K, ∂L/∂yₜ = -Σₖ",
