@@ -15,6 +15,7 @@ from jaxnn.data.sources.image_folder import image_folder
 from jaxnn.data.sources.kmnist import kmnist
 from jaxnn.data.sources.mnist import mnist
 from jaxnn.data.sources.npz import npz
+from jaxnn.data.sources.plane import plane
 from jaxnn.data.sources.tables import csv
 from jaxnn.data.statistics import Statistics, statistics, summary
 
@@ -43,6 +44,7 @@ __all__ = [
     "mnist",
     "normalization",
     "npz",
+    "plane",
     "prepare",
     "read_idx",
     "read_image",

@@ -11,6 +11,7 @@ from jaxnn.tasks import Task, classification, multilabel, regression
 
 if TYPE_CHECKING:
     from jaxnn.data.centring import Centring
+    from jaxnn.data.columns import Column
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -69,7 +70,8 @@ class Dataset(NamedTuple):
     centring: "Centring | None" = None
     """How numbers of the source become the inputs, if not as they are; see ``Centring``."""
     features: tuple[str, ...] = ()
-    """The name of each column of a table; () where they have none."""
+    """The name of each input that is a column of a table, or of a category of one; () where they
+    have none."""
     missing: str = ""
     """Why there are no examples, if only the rest of the data set is known."""
     task: Task = classification
@@ -81,6 +83,8 @@ class Dataset(NamedTuple):
     training, so that a loss is in units of that deviation; None if they are stored as they are."""
     class_weights: np.ndarray | None = None
     """(classes,) float32, what each example of a class counts in the loss; None: all the same."""
+    columns: "tuple[Column, ...]" = ()
+    """How the columns of a table in a file become ``features``; see ``Column``."""
 
     @property
     def in_shape(self) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnn.data.centring import Centring
+from jaxnn.data.columns import Column, decode, encode_as
 from jaxnn.data.dataset import SPLITS, Dataset, Split, SplitName
 from jaxnn.data.preparation import PREPARATIONS
 from jaxnn.errors import DataError, some
@@ -108,6 +109,7 @@ def to_plain(info: DatasetInfo) -> dict[str, Any]:
         "target_shape": list(dataset.train.targets.shape[1:]),
         "target_scale": _plain(dataset.target_scale),
         "class_weights": None if weights is None else weights.tolist(),
+        "columns": [column._asdict() for column in dataset.columns],
         "limits": list(info.limits),
         "splits": {name: split._asdict() for name, split in info.splits.items()},
     }
@@ -138,6 +140,7 @@ def from_plain(values: dict[str, Any]) -> DatasetInfo:
         tuple(values.get("targets", ())),
         _centring(values.get("target_scale")),
         None if weights is None else np.array(weights, np.float32),
+        tuple(_column(**column) for column in values.get("columns", ())),
     )
     lowest, highest = map(float, values["limits"])
     splits = {name: Fingerprint(**values["splits"][name]) for name in SPLITS}
@@ -152,6 +155,10 @@ def _centring(values: dict[str, Any] | None) -> Centring | None:
     if values is None:
         return None
     return Centring(*(np.array(values[key], np.float64) for key in Centring._fields))
+
+
+def _column(name: str, categories: list[str] | None, fill: float | None, indicator: bool) -> Column:
+    return Column(name, None if categories is None else tuple(categories), fill, indicator)
 
 
 def changes(then: DatasetInfo, now: DatasetInfo) -> list[str]:
@@ -216,18 +223,25 @@ def as_kept(info: DatasetInfo, dataset: Dataset) -> Dataset:
             f"{dataset.name}: expected the classes that were learnt, {_listed(kept.classes)}, "
             f"found {_listed(unknown)}. Give them their names back"
         )
-    wanted = (kept.features, dataset.features), (_answers(kept), _answers(dataset))
+    recoded = bool(kept.columns and dataset.columns) and kept.columns != dataset.columns
+    names = [[c.name for c in d.columns] if recoded else d.features for d in (kept, dataset)]
+    wanted = names, (_answers(kept), _answers(dataset))
     for then, now in wanted[: 1 if kept.task is classification else 2]:
         if missing := _beyond(then, now):
             raise DataError(f"{dataset.name}: there is no column {_listed(missing)} any more")
     places = {name: k for k, name in enumerate(dataset.features)}
-    columns: Any = [places[name] for name in kept.features] or slice(None)
+    columns: Any = slice(None) if recoded else [places[n] for n in kept.features] or slice(None)
     stored_alike = kept.features == dataset.features and _same(kept.centring, dataset.centring)
 
     def split(now: Split) -> Split:
         inputs = now.inputs
-        if not stored_alike:
-            inputs = dataset.values(inputs)[..., columns]
+        if recoded or not stored_alike:
+            inputs = dataset.values(inputs)
+            if recoded:
+                cells = dict(zip(names[1], decode(dataset.columns, inputs), strict=True))
+                encoded = encode_as(dataset.name, kept.columns, cells)
+                inputs = encoded.astype(inputs.dtype)
+            inputs = inputs[..., columns]
             inputs = kept.centring.store(inputs, kept.features) if kept.centring else inputs
         if inputs.dtype != (dtype := kept.train.inputs.dtype) and dtype.kind == "f":
             inputs = inputs.astype(dtype)

@@ -41,6 +41,8 @@ SHIPPED = {  # epochs of those that have more; those with convolutions see a par
     "mnist_mlp": 3,
     "nielsen_chapter1": 3,
     "nielsen_chapter3": 3,
+    "plane_hill": 60,
+    "plane_spiral": 60,
     "three_blue_one_brown": 3,
 }
 RESUMED = {  # the changes of the run, and of its resumption
