@@ -25,6 +25,7 @@ from jaxnn.runs import (
     read_record,
     spread,
 )
+from jaxnn.tasks import METRICS, classification
 
 WIDE = 200  # for output that is not a terminal: lines are not broken there
 
@@ -92,7 +93,7 @@ def list_all(output: Console) -> None:
     if not records:
         print("no runs below runs/; experiments/train.py makes one")
         return
-    table = headed("run", "started", "test accuracy", "test loss", "epochs", "seconds", "")
+    table = headed("run", "started", judged(records), "test loss", "epochs", "seconds", "")
     table.columns[1].no_wrap = True
     for record in records:
         started = f"{record.started:%Y-%m-%d %H:%M}" if record.started else "–"
@@ -102,9 +103,8 @@ def list_all(output: Console) -> None:
 
 
 def compare(groups: Mapping[str, Sequence[Record]], output: Console) -> None:
-    table = headed(
-        "", "run", "seed", "test accuracy", "test loss", "validation", "epochs", "seconds"
-    )
+    head = judged([record for group in groups.values() for record in group])
+    table = headed("", "run", "seed", head, "test loss", "validation", "epochs", "seconds")
     for letter, group in groups.items():
         if len(group) > 1:
             table.add_row(letter, f"{len(group)} runs", "", *results(group), style="bold")
@@ -133,16 +133,29 @@ def kind(record: Record) -> tuple[str, str]:
     return f"{data.name} {path}" if path else data.name, short(loss.plain())
 
 
+def judged(records: Sequence[Record]) -> str:
+    """What the column of results is called: its entries say what they are if some are others."""
+    others = any(record.task is not classification for record in records)
+    return "test" if others else "test accuracy"
+
+
 def results(group: Sequence[Record]) -> list[str]:
-    """Test accuracy and loss, validation accuracy, epochs and seconds of runs with one config."""
+    """Test metric and loss, validation metric, epochs and seconds of runs with one config."""
+    metric = group[0].task.headline
+    share, label = METRICS[metric][1].endswith("%"), METRICS[metric][0]
+    form = ("{:.2f}", 100, " %") if share else ("{:.4f}",)
 
     def numbers(key: str, *others: str) -> list[float]:
         return [record.result(key, *others) for record in group]
 
+    def text(values: list[float]) -> str:
+        value = shown(values, *form)
+        return value if metric == "accuracy" or value == "–" else f"{label} {value}"
+
     return [
-        shown(numbers("test_accuracy"), "{:.2f}", 100, " %"),
+        text(numbers(f"test_{metric}")),
         shown(numbers("test_loss"), "{:.4f}"),
-        shown(numbers("validation_accuracy"), "{:.2f}", 100, " %"),
+        text(numbers(f"validation_{metric}")),
         shown(numbers("epochs", "epoch"), "{:.3g}"),
         shown(numbers("train_seconds"), "{:.1f}"),
     ]

@@ -16,11 +16,13 @@ from jaxnn import cli
 from jaxnn.data.dataset import SPLITS
 from jaxnn.errors import printable
 from jaxnn.files import write_text
-from jaxnn.metrics import confusions, evaluation
+from jaxnn.metrics import confusions, evaluation, label_evaluation, number_evaluation
 from jaxnn.plots import evaluation_pictures, save
 from jaxnn.runs import evaluate, load_run
+from jaxnn.tasks import multilabel, regression, written
 
 MOST_SHOWN = 10
+MOST_NAMED = 4
 
 
 def main() -> None:
@@ -34,7 +36,8 @@ def main() -> None:
         type=int,
         default=3,
         metavar="K",
-        help="also print how often the class is among the K most probable ones (default 3)",
+        help="of classes, also print how often the right one is among the K most probable ones "
+        "(default 3)",
     )
     parser.add_argument(
         "--allow-changes",
@@ -47,26 +50,70 @@ def main() -> None:
     run = load_run(arguments.run, allow_changes=arguments.allow_changes)
     split = arguments.split
     result = evaluate(run.experiment, run.params, run.state, split)
-    examples = getattr(run.dataset, split)
-    probabilities = run.predict(examples.inputs, stored=True)
-    report = evaluation(probabilities, examples.targets, run.classes, top=arguments.top)
+    dataset, examples = run.dataset, getattr(run.dataset, split)
+    predictions = run.predict(examples.inputs, stored=True)
+    if dataset.task is regression:
+        values = dataset.target_values(examples.targets).reshape(len(predictions), -1)
+        names = dataset.targets or [str(k) for k in range(values.shape[1])]
+        report = number_evaluation(predictions.reshape(values.shape), values, names)
+        show = show_numbers
+    elif dataset.task is multilabel:
+        report = label_evaluation(predictions, examples.targets, run.classes)
+        show = show_labels
+    else:
+        report = evaluation(predictions, examples.targets, run.classes, top=arguments.top)
+        show = show_classes
     report = {"run": str(run.path), "split": split, "loss": result.loss} | report
 
     print(
-        f"{split}: accuracy {result.accuracy:.2%}, loss {result.loss:.4f} "
+        f"{split}: {dataset.task.told(result.metrics)}, loss {result.loss:.4f} "
         f"({result.examples} examples)"
     )
     show(report)
     path = run.path / f"evaluation-{split}.json"
     write_text(path, json.dumps(report, indent=2) + "\n")
     print(f"\nwritten: {path}")
-    for name, picture in evaluation_pictures(run.dataset, split, probabilities).items():
+    for name, picture in evaluation_pictures(dataset, split, predictions).items():
         path = run.path / "plots" / f"{name}-{split}.png"
         save(picture, path)
         print(f"         {path}")
 
 
-def show(report: dict[str, Any]) -> None:
+def show_numbers(report: dict[str, Any]) -> None:
+    output = Console(highlight=False, markup=False, emoji=False)
+    if len(report["targets"]) > 1:
+        table = headed("target", "RMSE", "MAE", "R²")
+        for row in report["targets"][:MOST_SHOWN]:
+            figures = (written(key, row[key]) for key in ("rmse", "mae", "r2"))
+            table.add_row(printable(row["name"]), *figures)
+        output.print("", table, sep="\n")
+    output.print("\nlargest errors", style="bold")
+    table = headed("example", "predicted", "target", "error")
+    for row in report["errors"][:MOST_SHOWN]:
+        several = zip(row["prediction"][:MOST_NAMED], row["target"][:MOST_NAMED], strict=True)
+        cells = zip(*((f"{y:.5g}", f"{t:.5g}", f"{y - t:+.3g}") for y, t in several), strict=True)
+        table.add_row(str(row["example"]), *map(", ".join, cells))
+    output.print(table)
+
+
+def show_labels(report: dict[str, Any]) -> None:
+    print(f"all labels right {report['exact']:.2%}")
+    table = headed("label", "accuracy", "precision", "recall", "F1", "examples")
+    for row in report["labels"]:
+        shares = [percent(row[key]) for key in ("accuracy", "precision", "recall", "f1")]
+        table.add_row(printable(row["name"]), *shares, f"{row['support']:,}")
+    Console(highlight=False, markup=False, emoji=False).print("", table, sep="\n")
+
+
+def headed(first: str, *others: str) -> Table:
+    """A table without lines, of names and numbers."""
+    table = Table(first, box=None, pad_edge=False, header_style="bold")
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def show_classes(report: dict[str, Any]) -> None:
     figures = {f"top-{k}": share for k, share in report["top_accuracy"].items() if k != "1"} | {
         "balanced accuracy": report["balanced_accuracy"],
         "macro F1": report["macro_f1"],
@@ -75,9 +122,7 @@ def show(report: dict[str, Any]) -> None:
     print(", ".join(f"{name} {share:.2%}" for name, share in figures.items()))
     output = Console(highlight=False, markup=False, emoji=False)
 
-    table = Table("class", box=None, pad_edge=False, header_style="bold")
-    for name in ("precision", "recall", "F1", "examples"):
-        table.add_column(name, justify="right")
+    table = headed("class", "precision", "recall", "F1", "examples")
     for row in report["classes"]:
         shares = [percent(row[key]) for key in ("precision", "recall", "f1")]
         table.add_row(printable(row["name"]), *shares, f"{row['support']:,}")

@@ -10,7 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.data import Dataset
+from jaxnn.losses import Loss
 from jaxnn.observe.metrics import record
+from jaxnn.tasks import classification, regression
 from jaxnn.training import INACTIVE, Report
 
 TOO_HIGH = 4.0  # a chunk's loss over that of the untrained network …
@@ -29,17 +35,23 @@ PLATEAU_UNTRAINED = 0.7  # … and this one of the untrained network's
 STRANGE = 1.5  # training accuracy over chance, while that on validation, after some epochs, …
 STRANGE_EPOCHS = 3
 STRANGE_DEVIATIONS = 3.0  # … is not this many standard deviations above it
+STRANGE_LOSS = 0.8  # of numbers: training loss over that of their mean, while that on validation …
+MEAN = 0.97  # the least recent loss over that of predicting the mean of the numbers
+MEAN_EXAMPLES = 10_000
 OVERFIT_LOSS = 1.5  # validation loss over its least …
 OVERFIT_ACCURACY = 0.005  # … while validation accuracy is this much below its best, …
 OVERFIT_LOOKS = 3  # … so many times running
 
 _EXPLAINS: dict[str, set[str]] = {
-    "rate": {"dead", "explode", "vanish", "spike", "slow", "plateau", "strange", "overfit"},
-    "spent": {"slow", "plateau"},
-    "explode": {"spike", "slow", "plateau"},
-    "dead": {"vanish", "slow", "plateau"},
-    "vanish": {"slow", "plateau"},
-    "slow": {"plateau"},
+    "rate": {
+        *("dead", "explode", "vanish", "spike", "slow", "plateau", "mean", "strange", "overfit"),
+    },
+    "spent": {"slow", "plateau", "mean"},
+    "explode": {"spike", "slow", "plateau", "mean"},
+    "dead": {"vanish", "slow", "plateau", "mean"},
+    "vanish": {"slow", "plateau", "mean"},
+    "slow": {"plateau", "mean"},
+    "plateau": {"mean"},
     "strange": {"overfit"},
 }
 
@@ -50,8 +62,34 @@ class _Trouble(NamedTuple):
     text: str
 
 
+class Chance(NamedTuple):
+    """What is to be had without learning from the inputs.
+
+    Attributes:
+        classes: the number of classes, each as likely; None if targets are others.
+        mean_loss: the loss of predicting the mean of the target numbers; None if they are others.
+    """
+
+    classes: int | None = None
+    mean_loss: float | None = None
+
+
+_UNKNOWN = Chance()
+
+
+def chance(dataset: Dataset, loss: Loss) -> Chance:
+    """Returns what a data set's targets give away by themselves."""
+    if dataset.task is classification:
+        return Chance(classes=len(dataset.classes))
+    targets = dataset.train.targets[:MEAN_EXAMPLES]
+    if dataset.task is not regression or not len(targets):
+        return _UNKNOWN
+    mean = np.broadcast_to(np.float32(dataset.target_center), targets.shape)
+    return Chance(mean_loss=float(loss(jnp.asarray(mean), jnp.asarray(targets), None)[0]))
+
+
 def health(
-    records: Iterable[Mapping[str, Any]] = (), *, classes: int | None = None
+    records: Iterable[Mapping[str, Any]] = (), known: Chance = _UNKNOWN
 ) -> Callable[[Report], tuple[str, ...]]:
     """Makes the function that looks at each report and returns sentences on what is new.
 
@@ -59,9 +97,9 @@ def health(
 
     Args:
         records: the reports that the run had before, as in ``metrics.jsonl``, if it goes on.
-        classes: the number of classes, which says what chance is; None if there are none.
+        known: what is to be had by chance; by default, this is not known.
     """
-    run = _Run(classes)
+    run = _Run(known)
     told: set[tuple[str, str]] = set()
 
     def look(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -85,8 +123,8 @@ def health(
 class _Run:
     """What is remembered of a run's reports."""
 
-    def __init__(self, classes: int | None) -> None:
-        self.classes = classes
+    def __init__(self, known: Chance) -> None:
+        self.classes, self.mean_loss = known
         self.row: Mapping[str, Any] = {}
         self.untrained: float | None = None  # loss
         self.first: float | None = None  # loss, where the run's beginning was seen
@@ -128,7 +166,9 @@ class _Run:
         yield from self._gradients()
         yield from self._spike()
         yield from self._not_learning()
+        yield from self._nothing_but_the_mean()
         yield from self._strange_labels()
+        yield from self._strange_numbers()
         yield from self._over_fitting()
 
     def _rate_too_high(self) -> Iterator[_Trouble]:
@@ -233,6 +273,34 @@ class _Run:
                 f"{self.row['accuracy']:.0%} of the training examples are classified correctly, "
                 f"and of the others never more than {best:.0%}, which is chance. Do the labels "
                 "belong to their inputs, in both splits?",
+            )
+
+    def _nothing_but_the_mean(self) -> Iterator[_Trouble]:
+        if self.mean_loss is None or self.row["epoch"] < PLATEAU_EPOCHS:
+            return
+        if min(self.recent) > MEAN * self.mean_loss:
+            yield _Trouble(
+                "mean",
+                "",
+                f"the network knows hardly more than the mean of the targets: its loss is "
+                f"{self.row['loss']:.4g} after {self.row['epoch']:.3g} epochs, and predicting the "
+                f"mean costs {self.mean_loss:.4g}",
+            )
+
+    def _strange_numbers(self) -> Iterator[_Trouble]:
+        if self.mean_loss is None or len(self.validations) < STRANGE_EPOCHS:
+            return
+        if not self.validated or self.row["loss"] > STRANGE_LOSS * self.mean_loss:
+            return
+        least = min(row[0] for row in self.validations)
+        if least >= self.mean_loss:
+            yield _Trouble(
+                "strange",
+                "",
+                "what is learned does not hold for the validation split: the training loss is "
+                f"{self.row['loss']:.3g}, and that of the others was never below {least:.3g}, "
+                f"where predicting the mean costs {self.mean_loss:.3g}. Do the targets belong to "
+                "their inputs, in both splits?",
             )
 
     def _over_fitting(self) -> Iterator[_Trouble]:

@@ -8,6 +8,7 @@ from jaxnn.metrics import calibration, confident_mistakes, confusion_matrix
 from jaxnn.plots.confusion import confusion_picture
 from jaxnn.plots.contact_sheet import contact_sheet
 from jaxnn.plots.reliability import reliability_diagram
+from jaxnn.tasks import classification
 
 _COLUMNS = 8
 
@@ -27,6 +28,8 @@ def evaluation_pictures(
         The figures by name: "confusion", "reliability", and, if the examples are images and some
         are not recognized, "mistakes".
     """
+    if dataset.task is not classification:
+        return {}
     examples: Split = getattr(dataset, split)
     targets = examples.targets
     what = f"{dataset.name}, {split} split"

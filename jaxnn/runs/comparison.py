@@ -15,6 +15,7 @@ from jaxnn.errors import JaxnnError, RunError
 from jaxnn.observe import read_metrics
 from jaxnn.runs.data import read_data
 from jaxnn.runs.directory import CONFIG, METRICS, read_summary
+from jaxnn.tasks import Task, classification
 
 
 class Record(NamedTuple):
@@ -37,6 +38,11 @@ class Record(NamedTuple):
     summary: dict[str, Any] | None
     data: DatasetInfo | None
     problem: str
+
+    @property
+    def task(self) -> Task:
+        """What its targets are; classes, where that is not known."""
+        return classification if self.data is None else self.data.dataset.task
 
     def result(self, *keys: str) -> float:
         """Returns the number under the first of the keys that has one; NaN if there is none.

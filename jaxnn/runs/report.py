@@ -1,15 +1,18 @@
 """A run as one web page that needs nothing else: to keep, to send, to print."""
 
 import base64
+import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from string import Template
 from typing import Any
 
+from jaxnn.data import Dataset
 from jaxnn.network import summary as network_table
 from jaxnn.runs.pictures import Picture
 from jaxnn.runs.run import Run
+from jaxnn.tasks import METRICS, Task, classification, regression, written
 
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -36,7 +39,7 @@ def report_page(run: Run, pictures: Sequence[tuple[Picture, bytes]]) -> str:
         what=_table(_what(run)),
         network=escape(network_table(run.network, run.dataset.in_shape)),
         results=_results(run),
-        course=escape(_course(run.summary)),
+        course=escape(_course(run.summary, run.known.dataset.task)),
         health=_health(run.summary.get("warnings"), run.config.training.statistics_steps > 0),
         origin=escape(_origin(run.summary)),
         config=escape(run.config.to_yaml()),
@@ -45,10 +48,13 @@ def report_page(run: Run, pictures: Sequence[tuple[Picture, bytes]]) -> str:
 
 def _tiles(run: Run) -> str:
     """Returns the few figures to read first."""
-    summary = run.summary
-    split = next((s for s in ("test", "validation") if f"{s}_accuracy" in summary), "train")
+    summary, metrics = run.summary, run.known.dataset.task.metrics
+    split = next((s for s in ("test", "validation") if f"{s}_{metrics[0]}" in summary), "train")
     figures = [
-        (_percent(summary.get(f"{split}_accuracy")), f"{_SPLITS[split]} accuracy"),
+        *(
+            (_metric(name, summary.get(f"{split}_{name}")), f"{_SPLITS[split]} {METRICS[name][0]}")
+            for name in metrics
+        ),
         (_number(summary.get("parameters"), ","), "parameters"),
         (_number(summary.get("epochs"), ".4g"), "epochs"),
         (_seconds(summary.get("train_seconds")), "of training"),
@@ -58,14 +64,14 @@ def _tiles(run: Run) -> str:
 
 def _what(run: Run) -> Iterable[tuple[str, str]]:
     config, dataset = run.config, run.dataset
-    names = dataset.classes
+    names = dataset.classes or dataset.targets
     listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     shape = " × ".join(map(str, dataset.in_shape)) or "a number"
     counts = ((len(getattr(dataset, key).targets), split) for key, split in _SPLITS.items())
     return [
         ("Data", f"{dataset.name}: {', '.join(f'{n:,} {split}' for n, split in counts)} examples"),
         ("An example", f"{shape}, {dataset.train.inputs.dtype}"),
-        (f"{len(names)} classes", listed),
+        (_asked_for(dataset), listed),
         ("Loss", config.loss.name),
         ("Optimizer", config.optimizer.name),
         (
@@ -78,17 +84,25 @@ def _what(run: Run) -> Iterable[tuple[str, str]]:
 
 def _results(run: Run) -> str:
     rows = []
+    task = run.known.dataset.task
     for key, split in _SPLITS.items():
-        accuracy, loss = (run.summary.get(f"{key}_{what}") for what in ("accuracy", "loss"))
-        if accuracy is None and loss is None:
+        values = [run.summary.get(f"{key}_{what}") for what in (*task.metrics, "loss")]
+        if all(value is None for value in values):
             continue
         count = len(getattr(run.dataset, key).targets)
-        wrong = "–" if accuracy is None else f"{round((1 - accuracy) * count):,} of {count:,}"
-        rows.append([split, _percent(accuracy), wrong, _number(loss, ".4f")])
-    return _table(rows, ["split", "accuracy", "wrong", "loss"])
+        cells = [_metric(*pair) for pair in zip((*task.metrics, "loss"), values, strict=True)]
+        if task is classification:
+            right = values[0]
+            wrong = "–" if right is None else f"{round((1 - right) * count):,} of {count:,}"
+            cells.insert(1, wrong)
+        rows.append([split, *cells])
+    heads = [METRICS[name][0] for name in (*task.metrics, "loss")]
+    if task is classification:
+        heads.insert(1, "wrong")
+    return _table(rows, ["split", *heads])
 
 
-def _course(summary: Mapping[str, Any]) -> str:
+def _course(summary: Mapping[str, Any], task: Task) -> str:
     """Says how long training took, and when it was best."""
     text = (
         f"{_number(summary.get('steps'), ',')} steps took "
@@ -98,9 +112,10 @@ def _course(summary: Mapping[str, Any]) -> str:
     )
     best = summary.get("best")
     if best:
+        name = task.best or "loss"
         text += (
-            f" Validation accuracy was best after {_number(best['epoch'], '.4g')} epochs, with "
-            f"{_percent(best['accuracy'])}."
+            f" Validation {METRICS[name][0]} was best after {_number(best['epoch'], '.4g')} "
+            f"epochs, with {_metric(name, best[name])}."
         )
     if summary.get("stopped_early"):
         text += " Training was stopped early, and the network is the one of that moment."
@@ -157,8 +172,15 @@ def _table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
     return f'<div class="scroll"><table{kind}>{top}{body}</table></div>'
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.2f} %"
+def _asked_for(dataset: Dataset) -> str:
+    """Returns what heads the names of what the network is asked for."""
+    if dataset.task is regression:
+        return "Target" if len(dataset.targets) == 1 else f"{math.prod(dataset.out_shape)} targets"
+    return dataset.asked_for
+
+
+def _metric(name: str, value: float | None) -> str:
+    return written(name, value).replace("%", " %")
 
 
 def _number(value: float | None, how: str) -> str:

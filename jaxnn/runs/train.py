@@ -20,7 +20,7 @@ from jaxnn.config import Config, Experiment, build, cost, differences
 from jaxnn.data.dataset import SPLITS
 from jaxnn.errors import ConfigError, RunError, by, writing
 from jaxnn.files import write_text
-from jaxnn.observe import check_tensorboard, health, metrics, read_metrics, to_json
+from jaxnn.observe import chance, check_tensorboard, health, metrics, read_metrics, to_json
 from jaxnn.observe import tensorboard as event_files
 from jaxnn.observe.metrics import cut, is_number
 from jaxnn.optimizers import hyperparameters, set_hyperparameters
@@ -41,7 +41,6 @@ from jaxnn.runs.directory import (
 )
 from jaxnn.runs.run import Run, evaluate, save_model
 from jaxnn.runs.stop import StoppedError, stop_requests
-from jaxnn.tasks import classification
 from jaxnn.training import (
     Change,
     Report,
@@ -288,7 +287,7 @@ def _carry_out(
     step = saved_step
     before, _ = read_metrics(path / METRICS)
     dataset = experiment.dataset
-    watch = health(before, classes=len(dataset.classes) if dataset.task is classification else None)
+    watch = health(before, chance(dataset, experiment.loss))
     try:
         with ExitStack() as stack:
             requests = stack.enter_context(stop_requests())

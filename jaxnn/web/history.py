@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxnn.data import Dataset
-from jaxnn.observe import health, to_json
+from jaxnn.losses import Loss
+from jaxnn.observe import chance, health, to_json
 from jaxnn.observe.metrics import record
-from jaxnn.tasks import classification
 from jaxnn.training import Report
 
 REPORT_SECONDS = 0.1
@@ -23,17 +23,19 @@ class History:
         records: those so far, as in ``metrics.jsonl``.
         flops: floating-point operations an example of a step.
         dataset: what is trained on.
+        loss: by what it is judged.
 
     Attributes:
         records: all that were published, as in ``metrics.jsonl``.
     """
 
-    def __init__(self, records: list[dict[str, Any]], flops: float, dataset: Dataset) -> None:
+    def __init__(
+        self, records: list[dict[str, Any]], flops: float, dataset: Dataset, loss: Loss
+    ) -> None:
         self.records = records
         self._flops = flops
         self._metrics = dataset.task.metrics
-        classes = len(dataset.classes) if dataset.task is classification else None
-        self._health = health(records, classes=classes)
+        self._health = health(records, chance(dataset, loss))
         self._unpublished: list[tuple[int, Report]] = []
         self._published_at = 0.0
 

@@ -88,7 +88,7 @@ class Session:
         self._seconds = {key: last.get(key, 0.0) for key in ("train_seconds", "compile_seconds")}
         self._base = dict(self._seconds)
         flops = step_flops(self._programs.layers, train_state.params)
-        self._history = History(records, flops, experiment.dataset)
+        self._history = History(records, flops, experiment.dataset, experiment.loss)
         self._predictions.begin_anew()
         self._snapshot_due = 0.0
         self.lab = self._describe()

@@ -4,9 +4,12 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
-from jaxnn.observe import health, to_json
+from jaxnn.data import from_arrays
+from jaxnn.losses import mean_absolute_error, mean_squared_error, softmax_cross_entropy
+from jaxnn.observe import Chance, chance, health, to_json
 from jaxnn.observe.metrics import record
 from jaxnn.training import Evaluation, LayerStatistics, Report
 
@@ -129,7 +132,7 @@ def test_a_validation_loss_that_is_not_finite_says_nothing(loss: float) -> None:
     strange = reports[2]._replace(validation=judged(loss, 0.9))
     rows = [json.loads(to_json(record(r))) for r in (strange, *reports[:4])]
     assert rows[0]["validation_loss"] is None
-    watch = health(rows, classes=2)
+    watch = health(rows, Chance(classes=2))
     assert watch(strange) == ()
     told = sentences([strange, *reports])
     assert [text.partition(":")[0] for text in told] == ["over-fitting"]
@@ -220,10 +223,54 @@ def test_labels_that_do_not_belong_to_their_inputs() -> None:
         )
         for i in range(1, 9)
     ]
-    watch = health(classes=10)
+    watch = health(known=Chance(classes=10))
     (sentence,) = [sentence for report in reports for sentence in watch(report)]
     assert "does not hold for the validation split: 30% of the training examples" in sentence
     assert "Do the labels belong" in sentence
+
+
+NUMBERS = from_arrays(np.eye(50), np.arange(50) / 7)
+
+
+def test_chance_is_what_the_targets_give_away() -> None:
+    """Standardized, the mean of the squares is 1; of the absolute values, less."""
+    assert chance(NUMBERS, mean_squared_error) == (None, pytest.approx(1, rel=1e-6))
+    of_errors = chance(NUMBERS, mean_absolute_error).mean_loss
+    assert of_errors == pytest.approx(np.abs(NUMBERS.train.targets).mean(), rel=1e-6)
+    as_they_are = from_arrays(np.eye(50), np.arange(50) / 7, normalize="none")
+    variance = as_they_are.train.targets.var()
+    assert chance(as_they_are, mean_squared_error).mean_loss == pytest.approx(variance, rel=1e-5)
+    classes = from_arrays(np.eye(50), np.arange(50) % 3)
+    assert chance(classes, softmax_cross_entropy) == (3, None)
+
+
+def of_numbers(epoch: float, loss: float, validation: float) -> Report:
+    metrics = {"rmse": 1.0, "mae": 1.0, "r2": 0.0}
+    return report(epoch, loss, metrics=metrics, validation=Evaluation(validation, 100, metrics))
+
+
+def told(reports: list[Report]) -> list[str]:
+    watch = health(known=Chance(mean_loss=1.0))
+    return [sentence for one in reports for sentence in watch(one)]
+
+
+def test_numbers_of_which_hardly_more_than_the_mean_is_learned() -> None:
+    flat = [of_numbers(float(i), 1 + 2.0**-i, 1.02) for i in range(1, 12)]
+    (sentence,) = told([report(0.5, 2.5, metrics={}, start_loss=3.0), *flat])
+    assert "hardly more than the mean of the targets: its loss is 1.125 after 3 epochs" in sentence
+    assert told([of_numbers(float(i), 1 / i, 1.1 / i) for i in range(1, 12)]) == []
+
+
+def test_numbers_that_do_not_belong_to_their_inputs() -> None:
+    (sentence,) = told([of_numbers(float(i), 1 / i, 1.05 + i / 100) for i in range(1, 9)])
+    assert "does not hold for the validation split: the training loss is 0.333" in sentence
+    assert "never below 1.06, where predicting the mean costs 1" in sentence
+
+
+def test_numbers_that_are_over_fitted() -> None:
+    losses = [0.8, 0.5, 0.3, 0.4, 0.5, 0.6, 0.7]
+    (sentence,) = told([of_numbers(float(i), 1 / i, x) for i, x in enumerate(losses, 1)])
+    assert "over-fitting: since epoch 3 the validation loss has risen from 0.3 to 0.7" in sentence
 
 
 # Going on with a run
