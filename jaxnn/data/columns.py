@@ -183,7 +183,7 @@ def say_replaced(place: object, column: Column, cells: Cells) -> None:
     if column.categories is not None and cells.names is not None:
         counts = Counter(cells.names[int(k)] for k in cells.values[~missing])
         others = sorted(counts.keys() - set(column.categories))
-        unknown = [f"{name!r} in {counts[name]:,} rows" for name in others]
+        unknown = [f"{name!r} in {counts[name]:,} row{'s'[: counts[name] - 1]}" for name in others]
         if unknown:
             warn(
                 f"{place}: column {column.name!r}: no row of training has the category "

@@ -123,7 +123,13 @@ class Run:
                     f"predict: {error}. Examples of the data set itself need stored=True"
                 ) from error
         elif dtype.kind == "f":
-            inputs = inputs.astype(dtype)
+            with np.errstate(over="ignore"):
+                stored_inputs = inputs.astype(dtype)
+            if (lost := np.isinf(stored_inputs) & np.isfinite(inputs)).any():
+                raise ValueError(
+                    f"predict: found {inputs[lost][0]:g}, for which {dtype} has no place"
+                )
+            inputs = stored_inputs
         found = self._predict(self.params, self.state, inputs)
         return dataset.target_values(found) if dataset.task is regression else found
 

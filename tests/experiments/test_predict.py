@@ -114,7 +114,7 @@ def test_mistakes_end_in_one_message_and_status_2(
     (tmp_path / "text.jpg").write_text("not an image")
     good, _ = photographed(digits_run, tmp_path, 16)
     for arguments, message in (
-        ([digits_run.path], "the following arguments are required: IMAGE"),
+        ([digits_run.path], "the following arguments are required: FILE"),
         ([tmp_path / "nowhere", good[0]], "not a finished run"),
         ([digits_run.path, good[0], "--top", 0], "--top must be at least 1"),
         ([digits_run.path, "nowhere.png"], "nowhere.png: cannot read the image: No such file"),

@@ -216,10 +216,11 @@ def _check_columns(path: Path, header: Sequence[str], wanted: Sequence[str]) -> 
             ]
             lacking.append(f"{name!r}" + (f" (is it {near[0]!r}?)" if near else ""))
     if lacking:
+        there = some(list(map(repr, header))) or "nothing"
+        hint = "; is another delimiter needed?" if len(header) == 1 else ""
         raise DataError(
             f"{path}, line 1: expected the {len(wanted)} columns that the network was trained on, "
-            f"in any order; missing {some(lacking)}; found {some(list(map(repr, header)))}. Rename "
-            "or add them" + ("; is another delimiter needed?" if len(header) == 1 else "")
+            f"in any order; missing {some(lacking)}; found {there}. Rename or add them{hint}"
         )
     if twice := [name for name in wanted if header.count(name) > 1]:
         raise DataError(f"{path}, line 1: found {twice[0]!r} for more than one column. Rename them")
