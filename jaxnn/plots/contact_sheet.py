@@ -15,6 +15,7 @@ def contact_sheet(
     captions: Sequence[tuple[str, str]],
     *,
     columns: int = COLUMNS,
+    group: int = 1,
     limits: tuple[float, float] = (0, 255),
     heading: str = "",
 ) -> Figure:
@@ -25,6 +26,7 @@ def contact_sheet(
         captions: n pairs of short texts: what the image shows, perhaps in two lines, and which one
             it is.
         columns: how many in a row, if there are so many.
+        group: so many that follow one another belong together, and stand so.
         limits: the values that are drawn black (0 of a color) and white (all of it).
         heading: a text over all of them.
 
@@ -37,9 +39,13 @@ def contact_sheet(
         )
     if images.shape[-1] == 1:
         gray = {"cmap": "gray", "vmin": limits[0], "vmax": limits[1]}
-        picture, _, _ = sheet(images[..., 0], columns, captions, heading=heading, how=gray)
+        picture, _, _ = sheet(
+            images[..., 0], columns, captions, group=group, heading=heading, how=gray
+        )
     else:
-        picture, _, _ = sheet(as_color(images, limits), columns, captions, heading=heading)
+        picture, _, _ = sheet(
+            as_color(images, limits), columns, captions, group=group, heading=heading
+        )
     return picture
 
 

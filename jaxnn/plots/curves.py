@@ -11,40 +11,64 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from jaxnn.plots.style import INK, WIDTH, figure, letters_in, quiet, shortened, title
+from jaxnn.tasks import METRICS, written
 
 _TRAIN = "#9aa4ae"
+_UPWARD = ("accuracy", "macro_f1", "r2")
+"""Metrics of which 1 is the best."""
+
 _ACCURACIES = (1, 0.999, 0.998, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5, 0.3, 0)
 
 
 def training_curves(metrics: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draws loss and accuracy over the epochs, on the training and the validation split.
+    """Draws the loss and the task's metrics over the epochs, on the training and validation split.
 
-    The loss has a logarithmic axis. That of the accuracy is stretched towards 100 %, where the
-    differences are that matter: what has 4 % errors is half as far from the top as what has 16 %.
+    The loss and errors have a logarithmic axis. That of an accuracy, and of the like, is stretched
+    towards 100 %, where the differences are that matter: what has 4 % errors is half as far from
+    the top as what has 16 %.
 
     Args:
         metrics: at least one report, with the keys of ``metrics.jsonl``: ``epoch``, ``loss`` and
-            ``accuracy`` (between 0 and 1), and where the validation split was evaluated
-            ``validation_loss`` and ``validation_accuracy``. None, for what is not finite, leaves
-            a gap in the curve.
+            those of a task, such as ``accuracy`` (between 0 and 1), and where the validation split
+            was evaluated ``validation_loss``, ``validation_accuracy``. None, for what is not
+            finite, leaves a gap in the curve.
     """
     picture = figure(height=3.0)
-    left, right = picture.subplots(1, 2)
+    keys = ("loss", *drawn_metrics(metrics))
+    grid = picture.subplots(1, len(keys))
     epochs = metrics[-1]["epoch"]
-    for axes, key in ((left, "loss"), (right, "accuracy")):
+    for axes, key in zip(grid, keys, strict=True):
         _draw(axes, metrics, "", key)
         _draw(axes, metrics, "validation_", key)
         quiet(axes)
         axes.set(xlabel="epoch", xlim=(0, epochs))
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10), integer=epochs > 3))
         if axes.lines:
-            corner = "upper right" if key == "loss" else "lower right"
+            corner = "lower right" if key in _UPWARD else "upper right"
             axes.legend(loc=corner, frameon=False, fontsize=9, labelcolor="linecolor")
-    left.set_ylabel("loss")
-    _logarithmic(left)
-    right.set_ylabel("accuracy, stretched towards 100 %")
-    _stretch(right)
+        _scale(axes, key, METRICS[key][0], len(keys) == 2)
     return picture
+
+
+def drawn_metrics(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Returns which of the metrics in reports are drawn beside the loss; the last is a run's first.
+
+    The mean absolute error is not: it says what the root mean squared error does.
+    """
+    there = {key for report in metrics for key in report}
+    return tuple(name for name in ("accuracy", "macro_f1", "rmse", "r2") if name in there)
+
+
+def _scale(axes: Axes, key: str, label: str, roomy: bool = False) -> None:
+    """Labels an axis, and scales it as its metric asks."""
+    if key not in _UPWARD:
+        axes.set_ylabel(label)
+        _logarithmic(axes)
+        return
+    percent = METRICS[key][1].endswith("%")
+    towards = f" towards {'100 %' if percent else '1'}" if roomy else ""
+    axes.set_ylabel(f"{label}, stretched{towards}")
+    _stretch(axes, percent)
 
 
 def _draw(axes: Axes, metrics: Sequence[Mapping[str, Any]], prefix: str, key: str) -> None:
@@ -53,7 +77,7 @@ def _draw(axes: Axes, metrics: Sequence[Mapping[str, Any]], prefix: str, key: st
     if not np.isfinite(points).all(-1).any():
         return
     last = points[-1, 1]
-    figures = f"{last:.4f}" if key == "loss" else f"{100 * last:.2f} %"
+    figures = written(key, last).replace("%", " %")
     split, color, width = ("validation", INK, 1.6) if prefix else ("train", _TRAIN, 1.0)
     axes.plot(
         *points.T,
@@ -79,8 +103,8 @@ def _logarithmic(axes: Axes) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _stretch(axes: Axes) -> None:
-    """Scales an axis of accuracies by the square root of the errors."""
+def _stretch(axes: Axes, percent: bool = True) -> None:
+    """Scales an axis of accuracies, or of R², by the square root of what is missing to 1."""
 
     def forward(accuracy: Any) -> Any:
         return -np.sqrt(np.maximum(1 - np.asarray(accuracy), 0))
@@ -98,7 +122,9 @@ def _stretch(axes: Axes) -> None:
     axes.set_ylim(inverse(span), 1)
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda v, _: f"{100 * v:.3g} %" if percent else f"{v:g}")
+    )
 
 
 _COLORS = ("#1f2328", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
@@ -112,6 +138,8 @@ def compared_curves(
     kinds: Mapping[str, tuple[str, str]] | None = None,
 ) -> Figure:
     """Draws loss and accuracy of several runs, each group in a color and a dash of its own.
+
+    In the place of the accuracy, other tasks have a metric of theirs.
 
     Shown is the validation split, or if none of the runs has one, the training split. Of a group
     of several runs there is the mean as a strong line, over the epochs that all have reached, and
@@ -135,6 +163,10 @@ def compared_curves(
     picture = figure(height=3.0 * len(losses) + 0.2 + 0.22 * len(groups))
     grid = picture.subplots(len(losses), across, squeeze=False)
     rows = dict(zip(losses, grid, strict=True))
+    metrics = {}  # of each data set, the one that is drawn
+    for data in losses:
+        own = [run for name, group in groups.items() if kinds[name][0] == data for run in group]
+        metrics[data] = drawn_metrics([report for run in own for report in run])[-1]
     labels = []
     for number, (name, group) in enumerate(groups.items()):
         style = {
@@ -143,17 +175,18 @@ def compared_curves(
         }
         data, loss_name = kinds[name]
         row = rows[data]
-        loss, accuracy = (
+        loss, value = (
             _draw_group(axes, [_points(run, prefix + key) for run in group], style)
             for axes, key in (
                 (row[losses[data].index(loss_name)], "loss"),
-                (row[-1], "accuracy"),
+                (row[-1], metrics[data]),
             )
         )
-        if math.isnan(loss + accuracy):
+        if math.isnan(loss + value):
             label = f"{name}: no number on the {split} split"
         else:
-            label = f"{name}: loss {loss:.4f}, accuracy {100 * accuracy:.2f} %"
+            figures = written(metrics[data], value).replace("%", " %")
+            label = f"{name}: loss {loss:.4f}, {METRICS[metrics[data]][0]} {figures}"
             label += f", mean of {len(group)}" if len(group) > 1 else ""
         labels.append(Line2D([], [], linewidth=1.6, label=label, **style))
     for data, row in rows.items():
@@ -168,8 +201,7 @@ def compared_curves(
             _logarithmic(axes)
         for axes in row[len(losses[data]) : -1]:
             axes.set_visible(False)
-        row[-1].set_ylabel(f"{split} accuracy, stretched")
-        _stretch(row[-1])
+        _scale(row[-1], metrics[data], f"{split} {METRICS[metrics[data]][0]}")
         if len(rows) > 1:
             title(row[0], shortened(data, letters_in(WIDTH / across, 10)))
     legend = picture.legend(

@@ -1,7 +1,7 @@
 """A network while it thinks: its neurons, what each does for an example, and the edges between."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -132,7 +132,8 @@ def network_drawing(
     outputs: np.ndarray,
     classes: Sequence[str],
     *,
-    target: int | None = None,
+    target: int | Collection[int] | None = None,
+    figures: Sequence[str] = (),
     image: np.ndarray | None = None,
     limits: tuple[float, float] = (0, 255),
     contributions: bool = True,
@@ -148,9 +149,10 @@ def network_drawing(
 
     Args:
         columns: the inputs first, the last layer last; see ``columns``.
-        outputs: (classes,), between 0 and 1: probabilities, or what stands for them.
-        classes: the name of each class.
-        target: the class that is right, if that is known.
+        outputs: (classes,), between 0 and 1: probabilities, or what stands for them; or numbers.
+        classes: the name of each class, or of each number; without any, none is listed.
+        target: the class that is right, if that is known; or of several at once, those that are.
+        figures: what is written beside each name, in place of its probability.
         image: (height, width, 1 or 3), the example as it is stored, which takes the place of the
             first column's neurons; each of its values is one of theirs, in this order.
         limits: the values of the image that are drawn black and white.
@@ -161,7 +163,7 @@ def network_drawing(
     places = _places(columns, image)
     longest = max(len(line) for n in (1, 2) for line in "\n".join(_short(classes, n)).split("\n"))
     name_inches = 0.35 + _LETTER * longest
-    list_inches = 0.2 + name_inches + _BAR + _FIGURES
+    list_inches = 0.2 + name_inches + _BAR + _FIGURES if classes else 0.0
     room = WIDTH - 2 * _MARGIN - list_inches
     if len(places) > 1 and (spare := room / _MOST_SIZE - places[-1].x[1]) > 0:
         places = _places(columns, image, spare / (len(places) - 1))
@@ -200,8 +202,14 @@ def network_drawing(
         else:
             _draw_neurons(axes, column.values, place, size)
         _note(axes, sum(place.x) / 2, tall, "\n".join(notes[i]), INK)
-    _draw_outputs(axes, outputs, classes, target, places[-1], tall, size, name_inches)
-    _draw_key(axes, contributions, size)
+    if classes:
+        if target is None or isinstance(target, int):
+            named, ticked = [int(np.argmax(outputs))], [target]
+        else:
+            named, ticked = np.flatnonzero(outputs > 0.5).tolist(), list(target)
+        looks = [(k in named or bool(figures), k in ticked) for k in range(len(classes))]
+        _draw_outputs(axes, outputs, classes, looks, figures, places[-1], tall, size, name_inches)
+    _draw_key(axes, contributions, size, classes=bool(classes) and not figures)
     return picture
 
 
@@ -361,14 +369,17 @@ def _draw_outputs(
     axes: Axes,
     outputs: np.ndarray,
     classes: Sequence[str],
-    target: int | None,
+    looks: Sequence[tuple[bool, bool]],
+    figures: Sequence[str],
     place: _Place,
     tall: float,
     size: float,
     name_inches: float,
 ) -> None:
-    """Lists the classes and their outputs, beside their neurons unless they are too many."""
-    best = int(np.argmax(outputs))
+    """Lists the classes and their outputs, beside their neurons unless they are too many.
+
+    Of each, ``looks`` says whether it is bold, and whether it is ticked.
+    """
     shown, heights = np.arange(len(classes)), place.points[:, 1]
     line = 0.17 / size
     pitch = place.diameter / 0.8
@@ -381,29 +392,33 @@ def _draw_outputs(
     bar_at = name_at + name_inches / size
     bar, thick = _BAR / size, 0.12 / size
     percent = outputs.min() >= 0 and outputs.max() <= 1
-    for k, y in zip(shown, heights, strict=True):
-        ink, weight = (INK, "bold") if k == best else (QUIET, "normal")
+    for k, y in zip(shown.tolist(), heights, strict=True):
+        bold, ticked = looks[k]
+        ink, weight = (INK, "bold") if bold else (QUIET, "normal")
         look: dict[str, Any] = {
             "va": "center_baseline",
             "fontsize": 9,
             "color": ink,
             "weight": weight,
         }
-        name = names[k] + (" ✓" if k == target else "")
+        name = names[k] + (" ✓" if ticked else "")
         axes.text(name_at, y, name, parse_math=False, linespacing=1.05, **look)
+        if figures:
+            axes.text(bar_at, y, figures[k], **look)
+            continue
         for length, color in ((1.0, TRACK), (float(np.clip(outputs[k], 0, 1)), ink)):
             axes.add_patch(Rectangle((bar_at, y - thick / 2), bar * length, thick, facecolor=color))
-        figures = f"{100 * outputs[k]:.1f} %" if percent else f"{outputs[k]:.2f}"
-        axes.text(bar_at + bar + _FIGURES / size, y, figures, ha="right", **look)
+        share = f"{100 * outputs[k]:.1f} %" if percent else f"{outputs[k]:.2f}"
+        axes.text(bar_at + bar + _FIGURES / size, y, share, ha="right", **look)
 
 
-def _draw_key(axes: Axes, contributions: bool, size: float) -> None:
+def _draw_key(axes: Axes, contributions: bool, size: float, *, classes: bool) -> None:
     """Says at the foot what the colours mean."""
     (_, right), (low, _) = axes.get_xlim(), axes.get_ylim()
     what = "weight × value that it carries" if contributions else "weight"
     text = (
         f"Neuron: its value, relative to the largest of its column.   Edge: {what}, the strongest "
-        "of each gap.   ✓ the right class."
+        f"of each gap.{'   ✓ the right class.' * classes}"
     )
     axes.text(0, low, text, **_SMALL, va="bottom", color=QUIET)
     left, y = right - 1.4 / size, low + 0.25 / size
@@ -426,7 +441,10 @@ def _note(axes: Axes, x: float, tall: float, text: str, color: str) -> None:
 def _short(names: Sequence[str], lines: int) -> list[str]:
     """Returns names that have room; without the words that all begin with, if they need it."""
     short = [shortened(name, _LONGEST_NAME, lines) for name in names]
-    first, last = min(names), max(names)  # what these two begin with, all do
+    first, last = (
+        min(names, default=""),
+        max(names, default=""),
+    )  # what these two begin with, all do
     alike = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
     shared = first[:alike].rpartition(" ")[0]
     if shared and len(set(short)) < len(set(names)):

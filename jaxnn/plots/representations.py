@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax import Array
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -21,9 +21,13 @@ from jaxnn.network import Trace, label
 from jaxnn.plots.fonts import make_legible
 from jaxnn.plots.network import PASSING, joins, plain
 from jaxnn.plots.style import (
+    AMOUNT,
     BACKGROUND,
+    CLASS_COLORS,
     INK,
+    QUIET,
     WIDTH,
+    class_marker,
     figure,
     headline,
     letters_in,
@@ -31,12 +35,6 @@ from jaxnn.plots.style import (
     shortened,
     title,
 )
-
-_COLORS = (
-    "#332288", "#e08e0b", "#44aa99", "#882255", "#2f97c9",
-    "#117733", "#cc6677", "#999933", "#555555", "#aa4499",
-)  # fmt: skip
-"""Mostly Tol's "muted", which the color-blind tell apart; https://sronpersonalpages.nl/~pault/."""
 
 _LETTERS = 26
 """Of a title, on a third of the width."""
@@ -54,7 +52,8 @@ _OFFSETS = [np.zeros(2)] + [
 ]
 """Points from a cloud's middle where its name may stand, the nearest first."""
 
-_MARKERS = "os^Dv<P>X*"
+_NUMBERS = ListedColormap(AMOUNT(np.linspace(0.25, 1, 256)))
+"""For points, of which the lowest are to be seen too."""
 
 _POINT: dict[str, Any] = {"s": 9, "linewidth": 0, "alpha": 0.65}
 
@@ -129,6 +128,7 @@ def representation_maps(
     classes: Sequence[str],
     *,
     features: Sequence[str] = (),
+    number: str = "",
     heading: str = "",
 ) -> Figure:
     """Draws what layers make of examples, each in its two principal components.
@@ -139,9 +139,10 @@ def representation_maps(
 
     Args:
         representations: by the layer's name, (n, ...), n at least 1.
-        targets: (n,): the class of each example.
-        classes: the name of each class.
+        targets: (n,): the class of each example, or a number.
+        classes: the name of each class; () for numbers, which a colour stands for.
         features: the name of each value of the first representation, the input, if they have any.
+        number: what the numbers are.
         heading: a text over all.
     """
     count = len(representations)
@@ -166,9 +167,14 @@ def representation_maps(
         else:
             points, explained = principal_components(flat)
             labels = [f"PCA {i + 1}: {100 * explained[i]:.0f} % of variance" for i in range(2)]
-        _draw(axes, points, targets, present)
+        if classes:
+            _draw(axes, points, targets, present)
+        else:
+            drawn = axes.scatter(*points.T, c=targets, cmap=_NUMBERS, **_POINT)
+            quiet(axes)
+            axes.tick_params(labelsize=7)
         clouds[axes] = {
-            classes[k]: (np.median(points[targets == k], axis=0), _COLORS[k % 10])
+            classes[k]: (np.median(points[targets == k], axis=0), CLASS_COLORS[k % 10])
             for k in present
             if len(classes[k]) <= _LONGEST_SHOWN
         }
@@ -178,10 +184,19 @@ def representation_maps(
         title(axes, textwrap.fill(text, _LETTERS * 3 // max(across, 2)))
     for axes in grid.flat[count:]:
         axes.set_visible(False)
+    if not classes:
+        bar = picture.colorbar(drawn, ax=list(grid.flat[:count]), aspect=50, pad=0.02)
+        bar.set_label(shortened(number, 40), color=QUIET, fontsize=9, parse_math=False)
+        bar.outline.set_visible(False)
+        bar.set_alpha(1)
+        quiet(bar.ax)
+        bar.ax.grid(False)
     if len(present) > len(listed):
         names[-1] = f"… of {len(present)} classes"
     handles = [
-        Line2D([], [], color=_COLORS[k % 10], marker=_marker(k), linestyle="", markersize=5)
+        Line2D(
+            [], [], color=CLASS_COLORS[k % 10], marker=class_marker(k), linestyle="", markersize=5
+        )
         for k in listed
     ]
     legend = picture.legend(
@@ -195,14 +210,10 @@ def representation_maps(
     return picture
 
 
-def _marker(k: int) -> str:
-    return _MARKERS[(k + k // 10) % 10]
-
-
 def _draw(axes: Axes, points: np.ndarray, targets: np.ndarray, present: Sequence[int]) -> None:
     for k in present:
         x, y = points[targets == k].T
-        axes.scatter(x, y, color=_COLORS[k % 10], marker=_marker(k), **_POINT)
+        axes.scatter(x, y, color=CLASS_COLORS[k % 10], marker=class_marker(k), **_POINT)
     quiet(axes)
     axes.tick_params(labelsize=7)
 

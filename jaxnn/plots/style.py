@@ -36,6 +36,14 @@ AMOUNT = LinearSegmentedColormap.from_list(
 )
 """For what has an order but no sign, from little to much: the more, the darker, in grey too."""
 
+CLASS_COLORS = (
+    "#332288", "#e08e0b", "#44aa99", "#882255", "#2f97c9",
+    "#117733", "#cc6677", "#999933", "#555555", "#aa4499",
+)  # fmt: skip
+"""Mostly Tol's "muted", which the color-blind tell apart; https://sronpersonalpages.nl/~pault/."""
+
+_MARKERS = "os^Dv<P>X*"
+
 WIDTH = 8.0
 """Inches: the width of a figure, at which its text is readable on a page as wide as a README."""
 
@@ -63,6 +71,11 @@ class _Legible(Figure):
     def draw(self, renderer: RendererBase) -> None:
         make_legible(self)
         super().draw(renderer)
+
+
+def class_marker(k: int) -> str:
+    """Returns what stands for an example of class k; beside ``CLASS_COLORS[k % 10]``."""
+    return _MARKERS[(k + k // 10) % 10]
 
 
 def figure(width: float = WIDTH, height: float = 3.0) -> Figure:

@@ -2,31 +2,32 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
-from jaxnn.data import Split, statistics
+from jaxnn import tasks
+from jaxnn.data import Dataset, Split, statistics
 from jaxnn.errors import JaxnnError, RunError
 from jaxnn.landscape import loss_plane
 from jaxnn.metrics import confusion_matrix, confusions
 from jaxnn.network import describe, trace, walk
 from jaxnn.observe import read_metrics
-from jaxnn.plots.curves import training_curves
-from jaxnn.plots.evaluation import evaluation_pictures
+from jaxnn.plots.curves import drawn_metrics, training_curves
+from jaxnn.plots.evaluation import evaluation_pictures, is_image, target_names
 from jaxnn.plots.flow import activation_flow, gradient_flow
 from jaxnn.plots.network import PASSING, columns, network_drawing, plain
 from jaxnn.plots.representations import representation_maps, representations
 from jaxnn.plots.style import spaced
 from jaxnn.plots.surface import loss_map
 from jaxnn.plots.weights import weight_images, weight_table
-from jaxnn.prediction import probabilities
+from jaxnn.prediction import answers
 from jaxnn.runs.directory import METRICS
+from jaxnn.runs.picture import Picture
+from jaxnn.runs.plane import has_plane, plane_pictures
 from jaxnn.runs.run import Run
-
-Section = Literal["training", "learned", "errors"]
+from jaxnn.tasks import classification, multilabel, regression
 
 _MOST_LAYERS = 6
 """Whose representations are drawn."""
@@ -40,21 +41,21 @@ take about so many multiplications for a point of it."""
 
 _MOST_CONFUSIONS = 6
 
+_MOST_NUMBERS = 12
+"""That are written out beside a drawing of a network."""
 
-class Picture(NamedTuple):
-    """A picture of a run.
-
-    Attributes:
-        name: what to call its file.
-        section: what it tells of: how training went, what was learned, or where it errs.
-        caption: what is to be seen, in a sentence or two.
-        figure: the picture.
-    """
-
-    name: str
-    section: Section
-    caption: str
-    figure: Figure
+_CAPTIONS = {
+    "confusion": "How many examples of each class (rows) are taken for which (columns).",
+    "reliability": "Whether predictions made with a certain confidence are right as often.",
+    "mistakes": "The most confident mistakes: what each was taken for, and is.",
+    "predicted": "What is predicted, over what is true: at best, all lie on the diagonal.",
+    "residuals": "Errors, over what is predicted, and how many there are of each: a bend or a "
+    "slope is something that is left to be learned.",
+    "worst": "The examples with the largest errors: what is true, and what is predicted.",
+    "reconstructions": "The images with the largest errors, each beside what is put out for it.",
+    "labels": "How each label is recognized, those that are worst recognized first.",
+}
+"""Of the pictures of an evaluation."""
 
 
 def run_pictures(
@@ -68,9 +69,10 @@ def run_pictures(
     """Draws a run, one picture after the other.
 
     In this order: "curves"; "gradients" and "activations", where the metrics have statistics;
-    "network-test-0" and so on, for each example; "weights", where the first layer sees an image
-    or a row of a table; "representations-test"; "surface"; and for the split what
-    ``evaluation_pictures`` draws, such as "confusion-test". The same run gives the same pictures.
+    "network-test-0" and so on, for each example; what ``plane_pictures`` draws, where examples have
+    one or two inputs; "weights", where the first layer sees an image or a row of a table;
+    "representations-test"; "surface"; and for the split what ``evaluation_pictures`` draws, such as
+    "confusion-test". The same run gives the same pictures.
 
     Args:
         run: a finished run.
@@ -99,9 +101,11 @@ def run_pictures(
         raise RunError(problem or f"{run.path / METRICS}: no report in it")
 
     tell("training curves")
-    caption = "Loss and accuracy over the epochs, on the training and the validation split."
+    names = [tasks.METRICS[name][0] for name in ("loss", *drawn_metrics(metrics))]
+    drawn = f"{', '.join(names[:-1])} and {names[-1]}".replace("loss", "Loss")
+    caption = f"{drawn} over the epochs, on the training and the validation split."
     if not any("validation_loss" in report for report in metrics):
-        caption = "Loss and accuracy over the epochs, on the training split."
+        caption = f"{drawn} over the epochs, on the training split."
     yield Picture("curves", "training", caption, training_curves(metrics))
     if any(report.get("statistics") for report in metrics):
         tell("gradients of each layer")
@@ -122,6 +126,9 @@ def run_pictures(
     for example in examples:
         tell(f"the network at work on {split} example {example}")
         yield _network(run, split, example, contributions)
+    if has_plane(run):
+        tell("what it makes of the plane")
+        yield from plane_pictures(run, split, _sample(source, _REPRESENTED))
     if weights := _weights(run):
         tell("weights")
         yield weights
@@ -134,39 +141,66 @@ def run_pictures(
 
     tell(f"predictions of the {split} split")
     predicted = run.predict(source.inputs, stored=True)
-    pairs = confusions(confusion_matrix(predicted, source.targets), _MOST_CONFUSIONS)
-    often = ", ".join(f"{dataset.classes[i]} as {dataset.classes[j]} ({n:,})" for i, j, n in pairs)
-    captions = {
-        "confusion": "How many examples of each class (rows) are taken for which (columns)."
-        + (f" Most often: {often}." if often else " There is no mistake."),
-        "reliability": "Whether predictions made with a certain confidence are right as often.",
-        "mistakes": "The most confident mistakes: what each was taken for, and is.",
-    }
     for name, figure in evaluation_pictures(dataset, split, predicted).items():
-        yield Picture(f"{name}-{split}", "errors", captions[name], figure)
+        caption = _CAPTIONS[name]
+        if name == "confusion":
+            caption += _confusions(dataset, predicted, source.targets)
+        yield Picture(f"{name}-{split}", "errors", caption, figure)
+
+
+def _confusions(dataset: Dataset, predicted: np.ndarray, targets: np.ndarray) -> str:
+    """Says which classes are taken for which."""
+    pairs = confusions(confusion_matrix(predicted, targets), _MOST_CONFUSIONS)
+    often = ", ".join(f"{dataset.classes[i]} as {dataset.classes[j]} ({n:,})" for i, j, n in pairs)
+    return f" Most often: {often}." if often else " There is no mistake."
 
 
 def _network(run: Run, split: str, example: int, contributions: bool) -> Picture:
     _, dataset, network, loss, _ = run.experiment
     source: Split = getattr(dataset, split)
-    raw, target = source.inputs[example], source.targets[example]
-    record = trace(network, loss, run.params, run.state, raw[None], target[None])
-    outputs = np.asarray(probabilities(record.layers[0].output, loss)[0])
+    raw = source.inputs[example]
+    targets = source.targets[example : example + 1]
+    record = trace(network, loss, run.params, run.state, raw[None], jnp.asarray(targets))
+    outputs = np.asarray(answers(record.layers[0].output, loss, dataset.task)[0])
     values = statistics(dataset.train.inputs)
-    name, guess = dataset.classes[target], dataset.classes[int(np.argmax(outputs))]
-    what = f"{dataset.name}, {split} example {example}: {name}, predicted {guess}"
+    drawn, told, sure = _answer(dataset, outputs, targets[0])
+    what = f"{dataset.name}, {split} example {example}{told}"
     figure = network_drawing(
         columns(network, run.params, record),
         outputs,
-        dataset.classes,
-        target=int(target),
-        image=raw if _is_image(raw.shape) else None,
+        **drawn,
+        image=raw if is_image(raw.shape) else None,
         limits=(min(values.lowest, 0), values.highest),
         contributions=contributions,
         heading=what,
     )
-    caption = f"The network at work. {what}, with a probability of {100 * outputs.max():.1f} %."
+    caption = f"The network at work. {what}{sure}."
     return Picture(f"network-{split}-{example}", "learned", caption, figure)
+
+
+def _answer(
+    dataset: Dataset, outputs: np.ndarray, target: np.ndarray
+) -> tuple[dict[str, Any], str, str]:
+    """Returns how ``network_drawing`` lists an answer; what it is, in words, and how sure."""
+    if dataset.task is classification:
+        name, guess = dataset.classes[target], dataset.classes[int(np.argmax(outputs))]
+        told = f": {name}, predicted {guess}"
+        sure = f", with a probability of {100 * outputs.max():.1f} %"
+        return {"classes": dataset.classes, "target": int(target)}, told, sure
+    if dataset.task is multilabel:
+        true, said = (
+            ", ".join(np.array(dataset.classes)[there > 0.5]) or "none"
+            for there in (target, outputs)
+        )
+        right = np.flatnonzero(target).tolist()
+        return {"classes": dataset.classes, "target": right}, f": {true}; predicted {said}", ""
+    if outputs.size > _MOST_NUMBERS:
+        return {"classes": ()}, "", ""
+    names = target_names(dataset)
+    pairs = zip(dataset.target_values(outputs), dataset.target_values(target), strict=True)
+    figures = [f"{y:.4g}, true {t:.4g}" for y, t in pairs]
+    told = "; ".join(f"{name} {pair}" for name, pair in zip(names, figures, strict=True))
+    return {"classes": names, "figures": figures}, f": {told}", ""
 
 
 def _weights(run: Run) -> Picture | None:
@@ -182,10 +216,10 @@ def _weights(run: Run) -> Picture | None:
         caption = caption.format("units of the first layer", "a large value")
         figure = weight_table(weight, run.dataset.features, heading=heading)
         return Picture("weights", "learned", caption, figure)
-    if name == "conv2d" and _is_image(shape) and _is_image(weight.shape[:3]):
+    if name == "conv2d" and is_image(shape) and is_image(weight.shape[:3]):
         heading, what = "Kernels of the first convolution", "kernels of the first convolution"
         shape = weight.shape[:3]
-    elif name == "dense" and _is_image(shape) and len(weight) == math.prod(shape):
+    elif name == "dense" and is_image(shape) and len(weight) == math.prod(shape):
         heading, what = "Weights of the first dense layer", "units of the first layer"
     else:  # it sees the rows of an image, one by one
         return None
@@ -203,18 +237,30 @@ def _representations(run: Run, split: str) -> Picture:
             found[i][0]: np.asarray(found[i][1], np.float32)
             for i in spaced(len(found), _MOST_LAYERS)
         },
-        source.targets,
-        run.dataset.classes,
+        *_told_apart(run.dataset, source.targets),
         features=run.dataset.features,
         heading=f"{run.dataset.name}, {split} split: what each layer makes of the examples, in its "
         "principal components (PCA)",
+        number=next(iter(target_names(run.dataset)), "") if run.dataset.task is regression else "",
     )
+    apart = "the classes" if run.dataset.task is not regression else "the examples"
     caption = (
-        f"How the classes come apart from layer to layer: {len(source.targets):,} examples of the "
+        f"How {apart} come apart from layer to layer: {len(source.targets):,} examples of the "
         f"{split} split, in the two principal components (PCA) of what each layer makes of them; "
         "only two values are drawn as they are."
     )
     return Picture(f"representations-{split}", "learned", caption, figure)
+
+
+def _told_apart(dataset: Dataset, targets: np.ndarray) -> tuple[np.ndarray, Sequence[str]]:
+    """Returns what examples are coloured by: classes or sets of labels, named; or numbers."""
+    if dataset.task is classification:
+        return targets, dataset.classes
+    if dataset.task is regression:
+        return dataset.target_values(targets).reshape(len(targets), -1)[:, 0], ()
+    found, number = np.unique(targets > 0, axis=0, return_inverse=True)
+    names = [", ".join(np.array(dataset.classes)[there]) or "none" for there in found]
+    return number.reshape(-1), names
 
 
 def _surface(run: Run) -> Picture:
@@ -249,7 +295,3 @@ def _sample(split: Split, most: int) -> Split:
     count = len(split.targets)
     rows = np.sort(np.random.default_rng(0).permutation(count)[:most])
     return Split(split.inputs[rows], split.targets[rows])
-
-
-def _is_image(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 3 and shape[-1] in (1, 3)

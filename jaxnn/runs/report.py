@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxnn.data import Dataset
 from jaxnn.network import summary as network_table
-from jaxnn.runs.pictures import Picture
+from jaxnn.runs.picture import Picture
 from jaxnn.runs.run import Run
 from jaxnn.tasks import METRICS, Task, classification, regression, written
 

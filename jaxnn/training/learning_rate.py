@@ -12,7 +12,7 @@ from jaxnn.arrays import Tree
 from jaxnn.data import Dataset
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.layers import Layer
-from jaxnn.losses import Loss, check_targets
+from jaxnn.losses import Loss, check_targets, check_task, weighted
 from jaxnn.optimizers import Optimizer, hyperparameters, set_hyperparameters
 from jaxnn.training.feed import epoch_batches, steps_per_epoch
 from jaxnn.training.fit import as_dataset
@@ -98,7 +98,7 @@ def rising_rate(
     Raises:
         TypeError: if ``dataset`` is no data set.
         ValueError: if a number is out of its range, the optimizer has no learning rate, a schedule
-            sets it, or the loss cannot judge the outputs by the targets.
+            sets it, or the loss is one for another task or cannot judge the outputs by the targets.
     """
     dataset = as_dataset(dataset)
     if not 0 < first < last:
@@ -110,7 +110,9 @@ def rising_rate(
     epochs = -(-(steps + 1) // steps_per_epoch(dataset, batch_size))
     rates = np.geomspace(first, last, steps)
     network = prepared(network, dataset)
-    step = make_step(network, loss, optimizer, augment)
+    check_task(loss, dataset.task, dataset.asked_for)
+    counted = weighted(loss, dataset.class_weights)
+    step = make_step(network, counted, optimizer, augment, dataset.task, dataset.target_center)
 
     @jax.jit
     def losses(

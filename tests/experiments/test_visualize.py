@@ -187,7 +187,7 @@ def test_tables_and_names_that_look_like_html(
     names = {picture.name.removesuffix("-validation") for picture in pictures}
     expected = {"curves", "network-validation-0", "weights", "representations", "surface"}
     # No image: mistakes cannot be shown; no statistics, no flow.
-    assert names == expected | {"confusion", "reliability"}
+    assert names == expected | {"confusion", "reliability", "plane", "units-1"}
 
     outcome = run_script(capsys, "visualize", path, "--split", "validation")
     assert (outcome.status, outcome.err) == (0, "")

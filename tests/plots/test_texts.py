@@ -11,21 +11,30 @@ from pictures import flaws
 
 from jaxnn.data import Dataset, Split
 from jaxnn.landscape import Plane
+from jaxnn.metrics import label_scores
 from jaxnn.plots import (
     COLUMNS,
     Column,
     activation_flow,
     compared_curves,
     contact_sheet,
+    decision_map,
     evaluation_pictures,
     gradient_flow,
+    label_picture,
+    learned_curves,
     loss_map,
     network_drawing,
+    predicted_against_true,
     representation_maps,
+    residuals,
     rising_loss,
+    surface_maps,
     training_curves,
+    unit_maps,
     weight_images,
     weight_table,
+    worst_predictions,
 )
 from jaxnn.plots.style import figure
 from jaxnn.training import RisingRate, suggest_rate
@@ -144,6 +153,55 @@ BOWL = np.square(STEPS)[:, None] + 3 * np.square(STEPS - 0.2)
 @pytest.mark.parametrize("losses", [0.04 + BOWL, np.exp(8 * BOWL), BOWL - 2])
 def test_the_map_of_the_loss(losses: np.ndarray) -> None:
     assert flaws(loss_map(Plane(STEPS, losses), heading="Loss on 512 training examples")) == []
+
+
+@pytest.mark.parametrize(
+    "names", [("price",), tuple(f"a name that is very long {k}" for k in range(7))]
+)
+def test_pictures_of_numbers(names: tuple[str, ...]) -> None:
+    rng = np.random.default_rng(0)
+    true = 1e5 * rng.normal(size=(20, len(names)))
+    predicted = true + 1e4 * rng.normal(size=true.shape)
+    place = np.linspace(-1, 1, 11)
+    plane = rng.normal(size=(11, 11, len(names)))
+    points = rng.uniform(-1, 1, (20, 2))
+    examples = [f"{k}: a column {k}, another column with a long name 1.2345" for k in range(20)]
+    features = {"features": ("the distance to the centre", "b"), "heading": "what it has learned"}
+    for picture in (
+        predicted_against_true(predicted, true, names, heading="numbers"),
+        residuals(predicted, true, names, heading="numbers"),
+        worst_predictions(predicted, true, examples, names, heading="numbers"),
+        surface_maps(place, place, plane, points, true, names, **features),
+        surface_maps(place, place, 0 * plane, points, 0 * true, names, shares=True, **features),
+        unit_maps(plane, heading="layer"),
+        learned_curves(place, plane[0], points[:, 0], true, names, feature="the distance"),
+        learned_curves(place, plane[0], points[:, 0], true, names, shares=True),
+        representation_maps({"input": points}, true[:, 0], (), number=names[0]),
+    ):
+        assert flaws(picture) == []
+
+
+def test_pictures_of_labels_and_of_decisions() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(10), (11, 11))
+    place = np.linspace(-1, 1, 11)
+    points, targets = rng.uniform(-1, 1, (30, 2)), np.arange(30) % 10
+    for classes in (DIGITS, THINGS, LONG):
+        drawn = decision_map(place, place, probabilities, points, targets, targets[::-1], classes)
+        assert flaws(drawn) == []
+        scores = label_scores(rng.uniform(size=(30, 10)), rng.integers(0, 2, (30, 10)))
+        assert flaws(label_picture(scores, classes, heading="labels")) == []
+
+
+NUMBERS = {"loss": 0.3, "rmse": 12345.6, "mae": 1e4, "r2": -0.5}
+
+
+@pytest.mark.parametrize("now", [NUMBERS, {"loss": 0.3, "accuracy": 0.9, "macro_f1": 0.8}])
+def test_curves_of_other_tasks(now: dict[str, float]) -> None:
+    now = now | {f"validation_{key}": 0.9 * value for key, value in now.items()}
+    reports = [{"epoch": e} | {k: v * f for k, v in now.items()} for e, f in ((1, 1), (2, 0.7))]
+    assert flaws(training_curves(reports)) == []
+    assert flaws(compared_curves({"A  one": [reports], "B  other": [reports, reports]})) == []
 
 
 RATES = np.geomspace(1e-6, 10, 50)
