@@ -39,7 +39,7 @@ def test_its_python_runs(
     for block in blocks("python", "run"):
         exec(compile(block, "README.md", "exec"), names)
         printed.append(capsys.readouterr().out)
-    training, fitting, tracking, checking, predicting = printed
+    training, fitting, tracking, surface, checking, predicting = printed
     assert float(training.split()[1]) < 0.1
     reports, layers = fitting.splitlines()[:3], fitting.splitlines()[3:]
     assert reports[0].partition(", loss")[0] in README
@@ -49,6 +49,8 @@ def test_its_python_runs(
     ]
     assert (tracking, [step for _, step in tracked]) == ("", [40, 80])
     assert all(values["loss"] > 0 for values, _ in tracked)
+    assert names["report"].validation.metrics["r2"] > 0.99
+    assert surface.startswith("Evaluation(loss=0.00")
     assert checking.startswith("swish: ok\n  d input  relative error ")
     accuracy, by_numpy = map(float, predicting.split())
     assert accuracy == by_numpy > 0.9

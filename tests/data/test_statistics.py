@@ -30,8 +30,9 @@ def test_classes_without_examples_are_listed() -> None:
     empty = Split(np.zeros((0, 3), np.float32), np.zeros(0, np.int32))
     one = np.array(1, np.float32)
     lines = summary(Dataset("tiny", train, empty, train, ("yes", "no"), one, one)).splitlines()
-    assert lines[0] == "tiny: 3, float32"
-    assert [line.split() for line in lines[4:]] == [
+    assert lines[0] == "tiny: 3 columns, float32"
+    assert [line.split()[0] for line in lines[3:6]] == ["0", "1", "2"]
+    assert [line.split() for line in lines[8:]] == [
         ["yes", "2", "0", "2"],
         ["no", "0", "0", "0"],
         ["all", "2", "0", "2"],
