@@ -45,7 +45,9 @@ def assert_derivatives(
         x = random.standard_normal((batch, *in_shape)) if inputs is None else inputs
         params, state, out_shape = layer.init(jax.random.key(1), in_shape)
         # Biases start at zero and scales at one: move them, or errors in them might not show.
-        params = jax.tree.map(lambda p: p + 0.1 * random.standard_normal(p.shape), params)
+        params = jax.tree.map(
+            lambda p: np.asarray(p) + 0.1 * random.standard_normal(p.shape), params
+        )
         dy = random.standard_normal((len(x), *out_shape))
 
         @jax.jit

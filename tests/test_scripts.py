@@ -150,12 +150,19 @@ def test_a_config_can_be_described_and_the_description_is_one(
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_every_script_says_how_it_is_used_in_any_encoding(
-    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    process = start(script.name, "--help", cwd=tmp_path, stdout=subprocess.PIPE)
-    out, err = process.communicate()
-    assert (process.returncode, err) == (0, "")
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, "ascii"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "experiments")  # as Python does
+    outcome = run_script(capsys, script.stem, "--help")
+    sys.stdout.flush()
+    assert (outcome.status, outcome.err) == (0, "")
+    out = printed.getvalue().decode("ascii")
     assert out.startswith(f"usage: {script.name} ")
     assert f"python experiments/{script.name}" in out
     assert os.listdir(tmp_path) == []
