@@ -35,7 +35,7 @@ def main() -> None:
     experiment = build(load_config(arguments.config, arguments.overrides))
     dataset = experiment.dataset
     splits = ", ".join(f"{len(getattr(dataset, split).targets):,} {split}" for split in SPLITS)
-    print(f"data: {dataset.name}, {splits} examples, {len(dataset.classes)} classes\n")
+    print(f"data: {dataset.name}, {splits} examples, {dataset.asked_for}\n")
     print(summary(experiment.network, dataset.in_shape), "\n")
     print(experiment.config.to_yaml(), end="")
 

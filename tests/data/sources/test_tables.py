@@ -6,10 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.impute
+import sklearn.linear_model
+import sklearn.preprocessing
 from running import run_script
 
-from jaxnn.data import Dataset, csv, standardize
+from jaxnn import adam, dense, fit, mean_squared_error
+from jaxnn.data import Dataset, Split, csv, divide, standardize
+from jaxnn.data.info import as_kept, changes, dataset_info, from_plain, to_plain
 from jaxnn.errors import DataError
+from jaxnn.schedules import cosine
+from jaxnn.training import make_evaluate, prepared
 
 FLOWERS = """\
 name,length,width
@@ -254,3 +261,207 @@ training: {epochs: 100, batch_size: 32}
     assert outcome.status == 2
     assert "line 1: expected a column 'arms', found 'x', 'y', 'arm'" in outcome.err
     assert "did you mean 'arm'?" in outcome.err
+
+
+# --- Categories, missing values, weights
+
+HOUSES = """\
+colour,age,rooms,kind
+red,3,4,old
+,5,2,new
+blue,,3,old
+red,8,4,new
+green,9,4,old
+blue,4,3,new
+"""
+
+
+def test_categories_and_missing_values_become_inputs_of_their_own(tmp_path: Path) -> None:
+    path = write(tmp_path, HOUSES)
+    data = csv(path, target="kind", missing="mean", validation=0, test=1, categories=["rooms"])
+    names = list(data.features)
+    train = {name: data.train.inputs[:, k].tolist() for k, name in enumerate(names)}
+    colours = [name for name in names if name.startswith("colour=")]
+    rooms = [name for name in names if name.startswith("rooms=")]
+    assert rooms == ["rooms=2", "rooms=3", "rooms=4"]
+    assert names[len(colours) :][:1] == ["colour is missing"]
+    sums = np.sum([train[name] for name in (*colours, "colour is missing")], 0)
+    np.testing.assert_array_equal(sums, np.ones(5))
+    known = [x for x, no in zip(train["age"], train["age is missing"], strict=True) if not no]
+    assert train["age"][train["age is missing"].index(1)] == pytest.approx(np.mean(known))
+    # Numbers are standardized, all else stays 0 or 1.
+    given = standardize(data.train.inputs, data)
+    for k, name in enumerate(names):
+        if name == "age":
+            assert given[:, k].mean() == pytest.approx(0, abs=1e-6)
+            assert given[:, k].std() == pytest.approx(1, abs=1e-6)
+        else:
+            assert set(given[:, k].tolist()) <= {0, 1}
+
+
+def test_a_category_that_only_other_splits_have_is_said_and_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = "colour,kind\n" + "".join(
+        f"{'red' if i % 3 else 'blue'},{'ab'[i % 2]}\n" for i in range(30)
+    )
+    whole = csv(write(tmp_path, content), target="kind", validation=0, test=5)
+    assert whole.features == ("colour=blue", "colour=red")
+    place = divide(Split(np.arange(30), np.arange(30) % 2), validation=0, test=5)[2].inputs[0]
+    lines = content.splitlines()
+    lines[1 + place] = f"pink,{'ab'[place % 2]}"
+    capsys.readouterr()
+    path = write(tmp_path, "\n".join(lines))
+    data = csv(path, target="kind", validation=0, test=5)
+    assert data.features == whole.features
+    assert data.test.inputs[0].tolist() == [0, 0]
+    assert capsys.readouterr().err == (
+        f"warning: {path}: column 'colour': no row of training has the category 'pink' in 1 row: "
+        "taken for none of those that are known\n"
+    )
+
+
+def test_classes_are_balanced_by_weights(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{'rare' if i % 5 == 0 else 'often'}\n" for i in range(50))
+    path = write(tmp_path, "x,kind\n" + rows)
+    data = csv(path, target="kind", balance="weights", validation=0, test=10)
+    assert data.classes == ("often", "rare")
+    assert data.class_weights is not None
+    np.testing.assert_allclose(data.class_weights, [40 / (2 * 32), 40 / (2 * 8)])
+    assert csv(path, target="kind").class_weights is None
+    with pytest.raises(ValueError, match="balance: the task is a regression, without classes"):
+        csv(path, target="x", task="regression", balance="weights")
+
+
+@pytest.mark.parametrize(
+    ("content", "how", "message"),
+    [
+        (
+            HOUSES,
+            {},
+            r"line 3, column 'colour': expected a category, found that it is missing. Mend or "
+            r"remove the line, say `missing: mean`, or name the column in `ignore`",
+        ),
+        (HOUSES.replace("red", "7"), {"missing": "mean"}, "expected a finite number, found 'blue'"),
+        (HOUSES.replace("blue", "7"), {"missing": "mean"}, "a category, as 'red' in line 2, found"),
+        (HOUSES, {"categories": ["kind"]}, "`categories` names 'kind', which is no feature"),
+        (HOUSES, {"categories": ["room"]}, "a column 'room', found .* did you mean 'rooms'"),
+        (
+            HOUSES.replace("rooms", "colour=red"),
+            {"missing": "mean"},
+            "two inputs would be called 'colour=red'. Rename a column",
+        ),
+        (
+            "id,kind\n" + "".join(f"n{i},{'ab'[i % 2]}\n" for i in range(1100)),
+            {},
+            "line 1002, column 'id': found more than 1,000 categories, 'n0', 'n1', 'n2', 998 more",
+        ),
+        (
+            "x,y,kind\n" + "".join(f"{i},,{'ab'[i % 2]}\n" for i in range(9)),
+            {"missing": "mean"},
+            "column 'y': it is missing in every row of training. Name it in `ignore`",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_column_is_said(
+    content: str, how: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, content)
+    with pytest.raises(DataError, match=message):
+        csv(path, target="kind", validation=1, test=1, **how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("inf", "line 4, column 'price': expected a finite number, found 'inf'"),
+        ("-inf", "line 4, column 'price': expected a finite number, found '-inf'"),
+        ("cheap", "line 4, column 'price': expected a finite number, found 'cheap'"),
+        ("", "line 4, column 'price': expected a finite number, found that it is missing"),
+    ],
+)
+def test_target_numbers_must_be_such(value: str, message: str, tmp_path: Path) -> None:
+    rows = [f"{i},{2 * i + 0.5}" for i in range(20)]
+    rows[2] = f"2,{value}"
+    path = write(tmp_path, "x,price\n" + "\n".join(rows))
+    with pytest.raises(DataError, match=message):
+        csv(path, target="price", task="regression")
+
+
+def houses(folder: Path, seed: int = 0) -> tuple[Path, list[tuple[str, str, str]], np.ndarray]:
+    """A table of two numbers and a category, of which some are missing, and what they cost."""
+    random = np.random.default_rng(seed)
+    rows, prices = [], []
+    for _ in range(400):
+        age, size, colour = random.uniform(0, 50), random.normal(100, 20), random.integers(4)
+        prices.append(
+            5000 + 20 * age - 7 * size + [0, 300, -200, 90][colour] + random.normal(0, 60)
+        )
+        fields = (f"{age:.4f}", f"{size:.4f}", ("red", "green", "blue", "white")[colour])
+        rows.append(tuple("" if random.random() < 0.1 else field for field in fields))
+    lines = [",".join([*row, f"{p:.3f}"]) for row, p in zip(rows, prices, strict=True)]
+    path = folder / "houses.csv"
+    path.write_text("\n".join(["age,size,colour,price", *lines]) + "\n")
+    return path, rows, np.array(prices)
+
+
+def test_a_linear_network_is_scikit_learns_regression_of_such_a_table(tmp_path: Path) -> None:
+    path, rows, prices = houses(tmp_path)
+    numbers = np.array([[float(x or "nan") for x in row[:2]] for row in rows])
+    impute = sklearn.impute.SimpleImputer(add_indicator=True)
+    one_hot = sklearn.preprocessing.OneHotEncoder(sparse_output=False)
+    split = divide(Split(np.arange(400), prices[:, None]), validation=0, test=100)
+    learned, _, tested = (part.inputs for part in split)
+    known = np.concatenate(
+        [
+            impute.fit(numbers[learned]).transform(numbers),
+            one_hot.fit_transform([[row[2]] for row in rows]),
+        ],
+        1,
+    )
+    theirs = sklearn.linear_model.LinearRegression().fit(known[learned], prices[learned])
+    expected = theirs.score(known[tested], prices[tested])
+
+    data = csv(path, target="price", missing="mean", validation=0, test=100)
+    optimizer = adam(cosine(0.1, steps=80 * 6))
+    *_, report = fit(dense(1), mean_squared_error, optimizer, data, batch_size=50, epochs=80)
+    state = report.train_state
+    evaluate = make_evaluate(prepared(dense(1), data), mean_squared_error, dataset=data)
+    found = evaluate(state.params, state.state, data.test).metrics["r2"]
+    assert expected > 0.5
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_run_keeps_how_columns_became_inputs_and_reads_a_changed_table_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, _, _ = houses(tmp_path)
+    data = csv(path, target="price", missing="mean")
+    info = dataset_info(data)
+    kept = from_plain(json.loads(json.dumps(to_plain(info))))
+    assert kept.dataset.columns == data.columns
+    same = as_kept(kept, csv(path, target="price", missing="mean"))
+    np.testing.assert_array_equal(same.test.inputs, data.test.inputs)
+
+    # Another mean, another order of columns, categories that are gone or new.
+    text = path.read_text().replace("white", "black")
+    lines = [line.split(",") for line in text.splitlines()]
+    lines[1:] = [[f"{2 * float(age)}" if age else "", *more] for age, *more in lines[1:]]
+    path.write_text("\n".join(",".join(line[::-1]) for line in lines))
+    other = csv(path, target="price", missing="mean")
+    assert "columns: 'colour=white' gone, 'colour=black' new" in changes(kept, dataset_info(other))
+    capsys.readouterr()
+    read = as_kept(kept, other)
+    assert "no row of training has the category 'black' in" in capsys.readouterr().err
+    assert read.features == data.features
+    age, no_age = (data.features.index(name) for name in ("age", "age is missing"))
+    there = data.test.inputs[:, no_age] == 0
+    np.testing.assert_allclose(
+        read.test.inputs[there, age], 2 * data.test.inputs[there, age], rtol=1e-6
+    )
+    np.testing.assert_array_equal(read.test.inputs[~there, age], data.test.inputs[~there, age])
+    white = data.features.index("colour=white")
+    assert data.test.inputs[:, white].any()
+    assert not read.test.inputs[:, white].any()
+    others = [k for k, name in enumerate(data.features) if "colour" in name and k != white]
+    np.testing.assert_array_equal(read.test.inputs[:, others], data.test.inputs[:, others])
