@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jaxnn import cli
 from jaxnn.data.dataset import SPLITS
+from jaxnn.errors import some
 from jaxnn.runs import load_run
 from jaxnn.runs.export import export_module
 from jaxnn.web.export import check_page, export_page
@@ -60,6 +61,9 @@ def main() -> None:
         for name, split in module.description["splits"].items()
         if split["of"]
     )
+    dataset = run.known.dataset
+    if any(column.categories or column.indicator for column in dataset.columns):
+        print(f"Its inputs are the table's columns as they are encoded: {some(dataset.features)}.")
     print(f"Wrote {arguments.web}: {size / 1e6:.1f} MB, with {carried} examples.")
 
 

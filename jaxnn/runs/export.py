@@ -18,11 +18,13 @@ from jaxnn.arrays import Tree, named_leaves
 from jaxnn.config import SCHEDULES, Call, Experiment
 from jaxnn.data import Split
 from jaxnn.data.dataset import SPLITS, SplitName
-from jaxnn.errors import RunError
+from jaxnn.errors import RunError, by
+from jaxnn.losses import weighted
 from jaxnn.optimizers import hyperparameters, set_hyperparameters
 from jaxnn.prediction import look, verdicts
 from jaxnn.program import make_program
 from jaxnn.program.wasm import compile_module
+from jaxnn.tasks import classification
 from jaxnn.training import Examples, TrainState, init_train_state, make_step
 from jaxnn.training.evaluate import make_sums
 
@@ -92,9 +94,14 @@ def export_module(
     Raises:
         ProgramError: if the network, the loss, the optimizer or an augmentation has an operation
             that cannot be exported; it is named, with the layer that it comes from.
-        RunError: if the run computes in float64, or fewer training examples are carried than a
-            batch has.
+        RunError: if the run computes in float64, or has learnt something else than classes; or if
+            fewer training examples are carried than a batch has.
     """
+    if experiment.dataset.task is not classification:
+        raise RunError(
+            f"the run is a {experiment.dataset.task.name}, but an exported page answers with "
+            "classes. Predictions for files are made by " + by("predict.py", "load_run(…).predict")
+        )
     if experiment.config.training.precision == "float64":
         raise RunError("training.precision is float64, but an exported network computes in float32")
     carried = carry(experiment, most)
@@ -189,7 +196,8 @@ def entries(
       ``learning_rate``, float32, NaN for the run's own, which follows its schedule epoch by epoch.
       One step of training; ``loss``, ``correct`` and ``learning_rate``.
     - ``predict``: ``rows``. What these are taken for: ``predicted``, ``confidence``, ``loss``.
-    - ``evaluate``: ``rows`` and ``weights``. Sums over them: ``loss`` and ``correct``.
+    - ``evaluate``: ``rows`` and ``weights``. Sums over them: ``loss``, ``correct`` and ``weight``,
+      by which the loss is divided.
     - ``trace``: ``input`` (1, *in_shape) and ``target`` (1,) int32; see ``jaxnn.prediction.look``.
     """
     _, _, network, loss, _ = experiment
@@ -197,7 +205,7 @@ def entries(
     thinking = {k: memory[k] for k in ("params", "state")}
     data = memory["data"]
     rows = np.zeros(PREDICTED, np.int32)
-    sums = make_sums(network, loss)
+    sums = make_sums(network, loss, experiment.dataset)
 
     def reset(given: dict[str, Any]) -> dict[str, Any]:
         return _initial(experiment, given["seed"])
@@ -223,7 +231,8 @@ def entries(
 
     def evaluate(given: dict[str, Any]) -> dict[str, Any]:
         inputs, targets = (given["data"][k][given["rows"]] for k in ("inputs", "targets"))
-        return sums(given["params"], given["state"], inputs, targets, given["weights"])
+        found = sums(given["params"], given["state"], inputs, targets, given["weights"])
+        return {"weight": given["weights"].sum(), **found}
 
     def trace(given: dict[str, Any]) -> dict[str, Any]:
         parts = (given["params"], given["state"], given["input"], given["target"])
@@ -277,7 +286,8 @@ def _step_at(experiment: Experiment, learning_rate: Array, pace: float) -> Any:
         return argument._replace(arguments=inner)
 
     optimizer = replaced(experiment.config.optimizer).build("optimizer")
-    step = make_step(experiment.network, experiment.loss, optimizer, experiment.augment)
+    loss = weighted(experiment.loss, experiment.dataset.class_weights)
+    step = make_step(experiment.network, loss, optimizer, experiment.augment)
 
     def at_rate(train_state: TrainState, batch: Examples) -> Any:
         state = train_state.optimizer_state

@@ -1,5 +1,6 @@
 """What is exported of a run: its entries compute what the library computes."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,7 +16,14 @@ from jaxnn.prediction import look, verdicts
 from jaxnn.program.primitives import RULES
 from jaxnn.program.wasm import WasmModule
 from jaxnn.runs.export import PREDICTED, ExportedModule, carry, export_module
-from jaxnn.training import Examples, init_train_state, make_evaluate, make_step
+from jaxnn.training import (
+    Examples,
+    epoch_batches,
+    fit,
+    init_train_state,
+    make_evaluate,
+    make_step,
+)
 
 CONFIG = {
     "data": "digits",
@@ -131,7 +139,7 @@ def test_it_predicts_evaluates_and_traces_as_python(page: Page, experiment: Expe
     found = page.run("evaluate", rows=rows, weights=weights)
     split = dataset.test._replace(inputs=examples[0][:70], targets=examples[1][:70])
     evaluation = make_evaluate(network, loss)(params, state.state, split)
-    close(found["loss"] / 70, evaluation.loss)
+    close(found["loss"] / found["weight"], evaluation.loss)
     close(found["correct"] / 70, evaluation.accuracy)
     target = np.array([-1], np.int32)
     found = page.run("trace", input=examples[0][:1], target=target)
@@ -171,4 +179,49 @@ def test_what_cannot_be_exported_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     state = init_train_state(experiment.network, experiment.optimizer, (8, 8, 1), 7)
     monkeypatch.delitem(RULES, "tanh")
     with pytest.raises(ProgramError, match=r"tanh .*activations\.py"):
+        export_module(experiment, state.params, state.state, MOST)
+
+
+def table(folder: Path, **changes: Any) -> Experiment:
+    """Of a table with categories, missing values and a rare class."""
+    rows = ""
+    for i in range(80):
+        age, kind = i % 7 if i % 5 else "", "often" if i % 4 else "rare"
+        rows += f"{age},{('red', 'blue')[i % 2]},{kind},{i}.5\n"
+    (folder / "table.csv").write_text("age,colour,kind,price\n" + rows)
+    data = {"path": str(folder / "table.csv"), "target": "kind", "missing": "mean"}
+    plain = {"model": [{"dense": 2}], "optimizer": {"sgd": 0.1}, "training": {"batch_size": 10}}
+    return config(**{**plain, "data": {"csv": {**data, **changes.pop("data", {})}}, **changes})
+
+
+def test_a_table_is_encoded_and_its_classes_are_weighted(tmp_path: Path) -> None:
+    experiment = table(tmp_path, data={"ignore": ["price"], "balance": "weights"})
+    _, dataset, network, loss, optimizer = experiment
+    state = init_train_state(network, optimizer, dataset.in_shape, 4)
+    most = dict.fromkeys(("train", "validation", "test"), 100)
+    page = Page(export_module(experiment, state.params, state.state, most))
+    page.run("reset", seed=4)
+    assert page.stays("data.inputs").shape == (80, 4)
+    (batch, *_) = epoch_batches(0, 0, len(dataset.train.targets), 10)
+    first = next(fit(network, loss, optimizer, dataset, batch_size=10, epochs=1, chunk_steps=1))
+    start = init_train_state(network, optimizer, dataset.in_shape, 0)
+    for name, leaf in named_leaves(start.params, "params.").items():
+        page.machine.stay(**{name: np.asarray(leaf)})
+    found = page.run("step_10", rows=batch.astype(np.int32), learning_rate=np.nan)
+    close(found["loss"], first.loss)
+    for name, leaf in named_leaves(first.train_state.params, "params.").items():
+        close(page.stays(name), leaf)
+    rows = np.arange(PREDICTED, dtype=np.int32) % 80
+    weights = (np.arange(PREDICTED) < len(dataset.train.targets)).astype(np.float32)
+    found = page.run("evaluate", rows=rows, weights=weights)
+    evaluate = make_evaluate(network, loss, dataset=dataset)
+    expected = evaluate(first.train_state.params, first.train_state.state, dataset.train)
+    close(found["loss"] / found["weight"], expected.loss)
+
+
+def test_numbers_are_not_taken_for_classes(tmp_path: Path) -> None:
+    numbers = {"model": [{"dense": 1}], "loss": "mean_squared_error"}
+    experiment = table(tmp_path, data={"target": "price", "ignore": ["kind"]}, **numbers)
+    state = init_train_state(experiment.network, experiment.optimizer, (4,), 7)
+    with pytest.raises(RunError, match="the run is a regression, but an exported page answers"):
         export_module(experiment, state.params, state.state, MOST)

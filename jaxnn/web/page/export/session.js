@@ -193,14 +193,14 @@ export class Session {
 
   *#validate() {
     const { first, count } = this.description.splits.validation;
-    const sums = { loss: 0, correct: 0 };
+    const sums = { loss: 0, correct: 0, weight: 0 };
     for (const { rows, n } of this.#batches(first, count)) {
       const weights = Float32Array.from(rows, (_, i) => (i < n ? 1 : 0));
       const outputs = this.machine.run("evaluate", { rows, weights });
       for (const name of Object.keys(sums)) sums[name] += outputs[name].data[0];
       yield;
     }
-    this.history.validated({ loss: sums.loss / count, accuracy: sums.correct / count });
+    this.history.validated({ loss: sums.loss / sums.weight, accuracy: sums.correct / count });
   }
 
   #diverged(loss, copy) {
