@@ -200,8 +200,8 @@ def fit(
         split = getattr(dataset, name)
         shape = output_shape(parts[0], train_state.params, train_state.state, split)
         try:
-            check_targets(loss, split.targets, shape)
             _check_outputs(dataset, loss, shape)
+            check_targets(loss, split.targets, shape)
         except ValueError as error:
             raise ValueError(f"the {name} split of {dataset.name}: {error}") from error
     step, end = int(train_state.step), epochs * steps
@@ -303,7 +303,12 @@ def as_dataset(data: Dataset | tuple[Any, Any]) -> Dataset:
 
 
 def _check_outputs(dataset: Dataset, loss: Loss, shape: Shape) -> None:
-    """Raises ValueError where a single output would be the number of a class."""
+    """Raises ValueError unless there is an output for each class, label or number."""
+    if dataset.task is not classification and shape != dataset.out_shape:
+        raise ValueError(
+            f"the network's output has shape {shape}, and the data ask for {dataset.asked_for}: "
+            f"{dataset.out_shape} is needed"
+        )
     name = getattr(getattr(loss, "func", loss), "__name__", "")
     if dataset.task is classification and shape == (1,) and name in regression.losses:
         raise ValueError(

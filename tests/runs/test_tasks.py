@@ -19,6 +19,7 @@ from jaxnn.config import parse_config
 from jaxnn.data import from_arrays
 from jaxnn.errors import ConfigError, DataError, RunError
 from jaxnn.runs import Run, StoppedError, load_run, resume, train
+from jaxnn.runs.export import export_module
 from jaxnn.runs.report import report_page
 from jaxnn.training import Report, fit
 
@@ -255,6 +256,15 @@ def test_numbers_as_they_are_without_a_scale(tmp_path: Path) -> None:
 
 
 # What is refused
+
+
+def test_a_page_that_would_take_numbers_for_classes_is_not_exported(
+    case: tuple[Run, list[Report]],
+) -> None:
+    run, _ = case
+    most = {"train": 100, "validation": 10, "test": 10}
+    with pytest.raises(RunError, match=f"a {run.config.name}, but an exported page"):
+        export_module(run.experiment, run.params, run.state, most)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,17 @@ def test_a_loss_for_another_task_is_refused_by_fit() -> None:
         next(fit(dense(1), hinge, sgd(0.1), (X, LINEAR), batch_size=10, epochs=1))
 
 
+def test_outputs_that_are_not_one_for_each_number_are_refused_whatever_the_loss() -> None:
+    def own(outputs, targets, weights=None):  # type: ignore[no-untyped-def]
+        return jnp.mean((outputs - targets) ** 2), outputs - targets
+
+    for loss in (own, mean_squared_error):
+        with pytest.raises(
+            ValueError, match=r"shape \(3,\), and the data ask for the target y: \(1,\) is"
+        ):
+            next(fit(dense(3), loss, sgd(0.1), (X, LINEAR), batch_size=10, epochs=1))
+
+
 # Classes of different weights
 
 
