@@ -55,7 +55,10 @@ def main() -> None:
     if dataset.task is regression:
         values = dataset.target_values(examples.targets).reshape(len(predictions), -1)
         names = dataset.targets or [str(k) for k in range(values.shape[1])]
-        report = number_evaluation(predictions.reshape(values.shape), values, names)
+        together = len(dataset.out_shape) > 1
+        report = number_evaluation(
+            predictions.reshape(values.shape), values, names, together=together
+        )
         show = show_numbers
     elif dataset.task is multilabel:
         report = label_evaluation(predictions, examples.targets, run.classes)

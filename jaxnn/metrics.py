@@ -256,7 +256,12 @@ def label_scores(probabilities: np.ndarray, targets: np.ndarray) -> LabelScores:
 
 
 def number_evaluation(
-    predictions: np.ndarray, targets: np.ndarray, names: Sequence[str], *, errors: int = 100
+    predictions: np.ndarray,
+    targets: np.ndarray,
+    names: Sequence[str],
+    *,
+    errors: int = 100,
+    together: bool = False,
 ) -> dict[str, Any]:
     """Returns how good predicted numbers are, as plain values, as JSON has them.
 
@@ -265,6 +270,8 @@ def number_evaluation(
         targets: see above.
         names: the name of each number.
         errors: how many of the examples with the largest errors to list.
+        together: whether the numbers are values of one quantity, as those of an image are: errors
+            and deviations are then those of all of them together.
 
     Returns:
         ``examples``; ``rmse``, ``mae`` and ``r2``, the means over the numbers, as scikit-learn
@@ -274,10 +281,16 @@ def number_evaluation(
     """
     scores = number_scores(predictions, targets)
     deviation = targets.std(0)
+    overall = scores
+    if together:
+        squares = np.mean(scores.rmse**2)
+        r2 = 1 - squares / max(np.mean(deviation**2), np.finfo(float).tiny)
+        overall = NumberScores(np.sqrt(squares), scores.mae, r2)
+        deviation = np.ones_like(deviation)
     far = (((predictions - targets) / np.where(deviation > 0, deviation, 1)) ** 2).sum(1)
     return {
         "examples": len(targets),
-        **{key: float(np.mean(values)) for key, values in scores._asdict().items()},
+        **{key: float(np.mean(values)) for key, values in overall._asdict().items()},
         "targets": _named(names, scores),
         "errors": [
             {

@@ -116,13 +116,17 @@ def _number_metrics(sums: Mapping[str, Any], examples: float, unit: Any) -> dict
     """Means over the targets of root mean squared error, mean absolute error and R².
 
     R² is 1 - Σ (t - y)² / Σ (t - mean of t)². As in scikit-learn, it is 0 for a target that is the
-    same in all examples, or 1 if that is predicted exactly.
+    same in all examples, or 1 if that is predicted exactly. Targets of several axes, such as
+    images, are one quantity: sums are then over all of their values.
     """
     squares, errors, targets, target_squares = (
         np.asarray(sums[key], np.float64)
         for key in ("squares", "errors", "targets", "target_squares")
     )
     spread = target_squares - targets**2 / examples
+    if squares.ndim > 1:
+        every = (squares, errors, spread, target_squares)
+        squares, errors, spread, target_squares = (np.asarray(np.mean(sums)) for sums in every)
     varies = spread > 1e-6 * target_squares  # else it is what float32 has rounded
     r2 = np.where(varies, 1 - squares / np.where(varies, spread, 1), squares == 0)
     return {

@@ -79,7 +79,7 @@ def _returning(
     }
 
 
-DATASETS = Family("data set", _returning(Dataset, data, but={"from_arrays"}))
+DATASETS = Family("data set", _returning(Dataset, data, but={"from_arrays"}), annotation=Dataset)
 LAYERS = Family(
     "layer",
     _returning(Layer, layers, models, but={"before", "in_precision", "stateless"}),

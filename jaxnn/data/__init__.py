@@ -6,6 +6,7 @@ from jaxnn.data.division import divide, spread
 from jaxnn.data.download import cache_folder, data_folder, fetch
 from jaxnn.data.preparation import find_ink, prepare, read_image
 from jaxnn.data.sources.arrays import from_arrays
+from jaxnn.data.sources.autoencode import autoencode
 from jaxnn.data.sources.cifar import cifar10, cifar100
 from jaxnn.data.sources.digits import digits
 from jaxnn.data.sources.emnist import emnist
@@ -25,6 +26,7 @@ __all__ = [
     "Normalize",
     "Split",
     "Statistics",
+    "autoencode",
     "cache_folder",
     "cifar10",
     "cifar100",

@@ -86,7 +86,7 @@ def _draw(axes: Axes, metrics: Sequence[Mapping[str, Any]], prefix: str, key: st
         linewidth=width,
         marker="o" if len(points) < 50 else None,
         markersize=3,
-        clip_on=False,
+        clip_on=key == "r2",  # which may lie far below the axes at first
     )
 
 

@@ -106,7 +106,9 @@ def _numbers(
     true = dataset.target_values(examples.targets)
     y, t = predicted.reshape(len(true), -1), true.reshape(len(true), -1)
     names = target_names(dataset)
-    found = number_evaluation(y, t, names, errors=min(mistakes, _WORST))
+    found = number_evaluation(
+        y, t, names, errors=min(mistakes, _WORST), together=len(dataset.out_shape) > 1
+    )
     told = f"R² {written('r2', found['r2'])}, RMSE {written('rmse', found['rmse'])}"
     worst = np.array([row["example"] for row in found["errors"]])
     number = f"{what}: the {len(worst)} largest errors of {len(true):,}"

@@ -163,7 +163,7 @@ def network_drawing(
     places = _places(columns, image)
     longest = max(len(line) for n in (1, 2) for line in "\n".join(_short(classes, n)).split("\n"))
     name_inches = 0.35 + _LETTER * longest
-    list_inches = 0.2 + name_inches + _BAR + _FIGURES if classes else 0.0
+    list_inches = 0.2 + name_inches + _BAR + _FIGURES if classes else 0.5
     room = WIDTH - 2 * _MARGIN - list_inches
     if len(places) > 1 and (spare := room / _MOST_SIZE - places[-1].x[1]) > 0:
         places = _places(columns, image, spare / (len(places) - 1))

@@ -168,16 +168,12 @@ def representation_maps(
             points, explained = principal_components(flat)
             labels = [f"PCA {i + 1}: {100 * explained[i]:.0f} % of variance" for i in range(2)]
         if classes:
-            _draw(axes, points, targets, present)
+            draw_classes(axes, points, targets, present)
         else:
             drawn = axes.scatter(*points.T, c=targets, cmap=_NUMBERS, **_POINT)
             quiet(axes)
             axes.tick_params(labelsize=7)
-        clouds[axes] = {
-            classes[k]: (np.median(points[targets == k], axis=0), CLASS_COLORS[k % 10])
-            for k in present
-            if len(classes[k]) <= _LONGEST_SHOWN
-        }
+        clouds[axes] = clouds_of(points, targets, classes, present)
         axes.set_xlabel(labels[0], parse_math=False)
         axes.set_ylabel(labels[1], parse_math=False)
         text = f"{name}: {flat.shape[1]:,} values"
@@ -206,11 +202,25 @@ def representation_maps(
     for entry, name in zip(legend.get_texts(), names, strict=True):
         entry.set(text=name, color=INK, parse_math=False)
     headline(picture, heading)
-    _name(picture, clouds)
+    name_clouds(picture, clouds)
     return picture
 
 
-def _draw(axes: Axes, points: np.ndarray, targets: np.ndarray, present: Sequence[int]) -> None:
+def clouds_of(
+    points: np.ndarray, targets: np.ndarray, classes: Sequence[str], present: Sequence[int]
+) -> dict[str, tuple[np.ndarray, str]]:
+    """Returns where the points of classes are whose names are short, and their colours."""
+    return {
+        classes[k]: (np.median(points[targets == k], axis=0), CLASS_COLORS[k % 10])
+        for k in present
+        if len(classes[k]) <= _LONGEST_SHOWN
+    }
+
+
+def draw_classes(
+    axes: Axes, points: np.ndarray, targets: np.ndarray, present: Sequence[int]
+) -> None:
+    """Draws examples as points, (n, 2), of the classes that are present."""
     for k in present:
         x, y = points[targets == k].T
         axes.scatter(x, y, color=CLASS_COLORS[k % 10], marker=class_marker(k), **_POINT)
@@ -218,7 +228,9 @@ def _draw(axes: Axes, points: np.ndarray, targets: np.ndarray, present: Sequence
     axes.tick_params(labelsize=7)
 
 
-def _name(picture: Figure, clouds: Mapping[Axes, Mapping[str, tuple[np.ndarray, str]]]) -> None:
+def name_clouds(
+    picture: Figure, clouds: Mapping[Axes, Mapping[str, tuple[np.ndarray, str]]]
+) -> None:
     """Writes names where clouds of points are, in the axes of each; none over another one.
 
     Args:

@@ -3,11 +3,12 @@
 import inspect
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxnn.config import DATASETS, Call, Config, Experiment, parse_config
-from jaxnn.config.calls import plain
+from jaxnn.config.calls import calls, plain
 from jaxnn.data import Dataset
 from jaxnn.data.download import find_data
 from jaxnn.data.info import DatasetInfo, as_kept, changes, dataset_info, from_plain, to_plain
@@ -93,9 +94,7 @@ def load_data(
         DataError: if they are missing or damaged, or of another kind.
         RunError: if they are not those of the run; the message says what differs.
     """
-    call = _with_whole_paths(config.data)
-    found_at = _in_run(path, _as_found(call, config, read_config(path), kept))
-    call = found_at if _there(found_at) or not _there(call) else call
+    call = source_of(path, config, kept)
     try:
         dataset = call.build("data")
     except DataError as error:
@@ -116,6 +115,22 @@ def load_data(
     return dataset, Kept(dataset_info(dataset) if found else kept.info, now, plain(call))
 
 
+def source_of(path: Path, config: Config, kept: Kept) -> Call:
+    """Returns the call that loads a run's data: from where they were found, if they are there."""
+    call = _with_whole_paths(config.data)
+    found_at = _in_run(path, _as_found(call, config, read_config(path), kept))
+    return found_at if _there(found_at) or not _there(call) else call
+
+
+def _changed(call: Call, change: Callable[[Call], Call]) -> Call:
+    """Returns a call of a data set, changed, as is one of another among its arguments."""
+    arguments = {
+        name: _changed(argument, change) if isinstance(argument, Call) else argument
+        for name, argument in call.arguments.items()
+    }
+    return change(call._replace(arguments=arguments))
+
+
 def _path_names(call: Call) -> set[str]:
     """Returns the names of the arguments that are paths."""
     parameters = inspect.signature(DATASETS[call.name]).parameters
@@ -124,30 +139,48 @@ def _path_names(call: Call) -> set[str]:
 
 def _with_whole_paths(call: Call) -> Call:
     """Makes the paths whole at which there is something."""
-    found = {name: find_data(call.arguments[name]) for name in _path_names(call)}
-    whole = {name: str(path.absolute()) for name, path in found.items() if os.path.exists(path)}
-    return call._replace(arguments=call.arguments | whole)
+
+    def with_own(call: Call) -> Call:
+        found = {name: find_data(call.arguments[name]) for name in _path_names(call)}
+        whole = {name: str(path.absolute()) for name, path in found.items() if os.path.exists(path)}
+        return call._replace(arguments=call.arguments | whole)
+
+    return _changed(call, with_own)
 
 
 def _as_found(call: Call, config: Config, before: Config, kept: Kept) -> Call:
     """Returns a config's data with the paths where a run has found those that did not change."""
     found = parse_config(before.model_dump() | {"data": kept.source}).data
-    if not before.data.name == config.data.name == found.name:
+    before_all, now_all, found_all = (list(calls(x)) for x in (before.data, config.data, found))
+    if not [c.name for c in before_all] == [c.name for c in now_all] == [c.name for c in found_all]:
         return call
     same = {
-        name: found.arguments[name]
-        for name in _path_names(call)
-        if config.data.arguments[name] == before.data.arguments[name]
+        now.name: {
+            name: there.arguments[name]
+            for name in _path_names(now)
+            if now.arguments[name] == then.arguments[name]
+        }
+        for then, now, there in zip(before_all, now_all, found_all, strict=True)
     }
-    return call._replace(arguments=call.arguments | same)
+    return _changed(call, lambda own: own._replace(arguments=own.arguments | same[own.name]))
 
 
 def _in_run(path: Path, call: Call) -> Call:
     """Returns a call with the paths of what lies in the run directory, wherever that is now."""
-    own = {name: path.absolute() / Path(call.arguments[name]).name for name in _path_names(call)}
-    there = {name: str(file) for name, file in own.items() if file.is_file()}
-    return call._replace(arguments=call.arguments | there)
+
+    def with_own(call: Call) -> Call:
+        own = {
+            name: path.absolute() / Path(call.arguments[name]).name for name in _path_names(call)
+        }
+        there = {name: str(file) for name, file in own.items() if file.is_file()}
+        return call._replace(arguments=call.arguments | there)
+
+    return _changed(call, with_own)
 
 
 def _there(call: Call) -> bool:
-    return all(os.path.exists(find_data(call.arguments[name])) for name in _path_names(call))
+    return all(
+        os.path.exists(find_data(inner.arguments[name]))
+        for inner in calls(call)
+        for name in _path_names(inner)
+    )

@@ -23,6 +23,7 @@ from jaxnn.plots.style import spaced
 from jaxnn.plots.surface import loss_map
 from jaxnn.plots.weights import weight_images, weight_table
 from jaxnn.prediction import answers
+from jaxnn.runs.codes import classes_of, code_pictures, learns_itself
 from jaxnn.runs.directory import METRICS
 from jaxnn.runs.picture import Picture
 from jaxnn.runs.plane import has_plane, plane_pictures
@@ -70,7 +71,8 @@ def run_pictures(
 
     In this order: "curves"; "gradients" and "activations", where the metrics have statistics;
     "network-test-0" and so on, for each example; what ``plane_pictures`` draws, where examples have
-    one or two inputs; "weights", where the first layer sees an image or a row of a table;
+    one or two inputs, or ``code_pictures``, where they are what is learnt; "weights", where the
+    first layer sees an image or a row of a table;
     "representations-test"; "surface"; and for the split what ``evaluation_pictures`` draws, such as
     "confusion-test". The same run gives the same pictures.
 
@@ -126,6 +128,9 @@ def run_pictures(
     for example in examples:
         tell(f"the network at work on {split} example {example}")
         yield _network(run, split, example, contributions)
+    if learns_itself(run):
+        tell("codes")
+        yield from code_pictures(run, split)
     if has_plane(run):
         tell("what it makes of the plane")
         yield from plane_pictures(run, split, _sample(source, _REPRESENTED))
@@ -229,6 +234,12 @@ def _weights(run: Run) -> Picture | None:
 
 def _representations(run: Run, split: str) -> Picture:
     source = _sample(getattr(run.dataset, split), _REPRESENTED)
+    targets, classes = _told_apart(run.dataset, source.targets)
+    if learns_itself(run):
+        known, names = classes_of(run, split)
+        if names:
+            whole: Split = getattr(run.dataset, split)
+            targets, classes = _sample(Split(whole.inputs, known), _REPRESENTED).targets, names
     parts = (run.network, run.experiment.loss, run.params, run.state)
     record = trace(*parts, jnp.asarray(source.inputs), jnp.asarray(source.targets))
     found = list(representations(run.network, run.params, record).items())
@@ -237,13 +248,14 @@ def _representations(run: Run, split: str) -> Picture:
             found[i][0]: np.asarray(found[i][1], np.float32)
             for i in spaced(len(found), _MOST_LAYERS)
         },
-        *_told_apart(run.dataset, source.targets),
+        targets,
+        classes,
         features=run.dataset.features,
         heading=f"{run.dataset.name}, {split} split: what each layer makes of the examples, in its "
         "principal components (PCA)",
-        number=next(iter(target_names(run.dataset)), "") if run.dataset.task is regression else "",
+        number="" if classes else target_names(run.dataset)[0],
     )
-    apart = "the classes" if run.dataset.task is not regression else "the examples"
+    apart = "the classes" if classes else "the examples"
     caption = (
         f"How {apart} come apart from layer to layer: {len(source.targets):,} examples of the "
         f"{split} split, in the two principal components (PCA) of what each layer makes of them; "
