@@ -18,6 +18,7 @@ MOST_CATEGORIES = 1000
 """A column of more is refused: each would be an input of its own."""
 
 _NAMED = 5
+_NO_NUMBER = MISSING | {"none"}
 
 
 class Cells(NamedTuple):
@@ -231,17 +232,23 @@ class Reader:
             DataError: if it is missing where that may not be, of the wrong kind, or one category
                 too many; the message has the line.
         """
-        none = field.lower() == "none" and not self._categories
-        if field.lower() in MISSING or (none and self._categories is False):
+        if self._categories is False:
+            try:
+                self._values.append(read_number(field))
+            except ValueError as error:
+                if field.lower() not in _NO_NUMBER:
+                    raise self._refused(line, "a finite number", repr(field)) from error
+                self._miss(line)
+        elif field.lower() in MISSING:
             self._miss(line)
-        elif none:
+        elif self._categories:
+            self._values.append(self._place(line, field))
+        elif field.lower() in _NO_NUMBER:  # or a category, as will be seen
             self._nones.append((line, len(self._values)))
             self._values.append(np.nan)
         else:
-            if self._categories is None:
-                self._decide(line, field)
-            read = self._place if self._categories else self._number
-            self._values.append(read(line, field))
+            self._decide(line, field)
+            self.add(line, field)
 
     def cells(self) -> Cells:
         """Returns what was read."""
@@ -263,12 +270,6 @@ class Reader:
             expected = "a category" if self._categories else "a finite number"
             raise self._refused(line, expected, "that it is missing")
         self._values.append(np.nan)
-
-    def _number(self, line: int, field: str) -> float:
-        try:
-            return read_number(field)
-        except ValueError as error:
-            raise self._refused(line, "a finite number", repr(field)) from error
 
     def _place(self, line: int, field: str) -> int:
         first, example = self._first

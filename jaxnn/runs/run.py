@@ -89,7 +89,8 @@ class Run:
 
         Args:
             inputs: (n, *dataset.in_shape), as in the source of the data: images as uint8, or rows
-                of a table. What ``jaxnn.data.prepare`` makes of an image is one of them.
+                of a table, its categories encoded as ``jaxnn.data.sources.tables.read_table`` does.
+                What ``jaxnn.data.prepare`` makes of an image is one of them.
             stored: whether they are as the data set stores them, as ``dataset.test.inputs`` are,
                 instead. That makes a difference for tables that are centred; see ``Centring``.
 

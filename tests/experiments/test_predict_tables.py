@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from running import run_script
 
+from jaxnn import dense, fit, mean_squared_error, save_run, sgd
 from jaxnn.config import parse_config
 from jaxnn.data import csv as load_csv
 from jaxnn.runs import Run, load_run, train
@@ -189,3 +190,20 @@ def test_a_missing_value_is_refused_where_it_was_in_training(
     assert outcome.status == 2
     assert "line 3, column 'x': expected a finite number, found that it is missing" in outcome.err
     assert load_csv(path, target="kind").columns == load_run(tmp_path / "run").dataset.columns
+
+
+def test_what_was_saved_from_python_reads_tables_too(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = load_csv(folder / "houses.csv", target="price", missing="mean", categories=["pool"])
+    *_, report = fit(dense(1), mean_squared_error, sgd(0.1), data, batch_size=10, epochs=1)
+    saved = save_run(tmp_path / "saved", dense(1), report, data)
+    outcome = run_script(
+        capsys, "predict", saved.path, folder / "houses.csv", "--output", tmp_path / "new.csv"
+    )
+    assert (outcome.status, outcome.err) == (0, "")
+    found = sorted(float(row["predicted price"]) for row in rows_of(tmp_path / "new.csv"))
+    splits = (data.train, data.validation, data.test)
+    inputs = np.concatenate([split.inputs for split in splits])
+    expected = np.sort(saved.predict(inputs, stored=True)[:, 0])
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
