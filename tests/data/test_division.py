@@ -62,3 +62,13 @@ def test_what_cannot_be_divided_is_refused(validation: float, test: float, messa
 def test_no_examples_cannot_be_divided() -> None:
     with pytest.raises(ValueError, match="there are no examples to divide"):
         divide(Split(np.zeros((0, 1)), np.zeros(0, np.int32)), validation=0.1, test=0.2)
+
+
+def test_numbers_are_divided_as_examples_of_a_single_class() -> None:
+    inputs = np.arange(50)[:, None]
+    one = divide(Split(inputs, np.zeros(50, np.int32)), validation=0.1, test=0.2)
+    for targets in (np.linspace(0, 1, 50)[:, None], np.eye(50), np.ones(50)):
+        parts = divide(Split(inputs, targets), validation=0.1, test=0.2)
+        for part, expected in zip(parts, one, strict=True):
+            np.testing.assert_array_equal(part.inputs, expected.inputs)
+            np.testing.assert_array_equal(part.targets, targets[part.inputs[:, 0]])

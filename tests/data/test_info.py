@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxnn.data import Dataset, Split, digits
+from jaxnn.data import Dataset, Split, digits, from_arrays
 from jaxnn.data import info as info_module
 from jaxnn.data.centring import Centring
 from jaxnn.data.dataset import SPLITS
-from jaxnn.data.info import changes, dataset_info, from_plain, to_plain
+from jaxnn.data.info import as_kept, changes, dataset_info, from_plain, to_plain
+from jaxnn.errors import DataError
+from jaxnn.tasks import classification
 
 
 def small(**changes: Any) -> Dataset:
@@ -68,3 +70,69 @@ def test_a_fingerprint_sees_every_value(monkeypatch: pytest.MonkeyPatch) -> None
         assert changes(kept, dataset_info(small(**{name: Split(inputs, other)})))
     centring = Centring(np.array([1e15 / 3, 0.2]), np.array([2.0**-170, 1]))
     assert len(changes(kept, dataset_info(small(centring=centring)))) == 3
+
+
+# Targets that are numbers, and labels
+
+X = np.random.default_rng(0).normal(size=(40, 2))
+Y = np.random.default_rng(1).normal([1e9, 0.3], [1e3, 1e-3], (40, 2))
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        from_arrays(X, Y, targets=["big", "small"]),
+        from_arrays(X, Y, normalize="none"),
+        from_arrays(X, (Y.mean(0) < Y).astype(int), classes=["a", "b"]),
+        small(class_weights=np.float32([0.1, 1, 3])),
+    ],
+)
+def test_a_task_comes_back_to_the_last_bit(dataset: Dataset) -> None:
+    kept = dataset_info(dataset)
+    found = from_plain(json.loads(json.dumps(to_plain(kept)))).dataset
+    assert found.task is dataset.task
+    assert (found.targets, found.out_shape) == (dataset.targets, dataset.out_shape)
+    np.testing.assert_array_equal(found.target_scale or (), dataset.target_scale or ())
+    np.testing.assert_array_equal(found.class_weights, dataset.class_weights)
+    assert found.train.targets.dtype == dataset.train.targets.dtype
+
+
+def test_what_was_kept_before_there_were_tasks_is_of_classes() -> None:
+    values = to_plain(dataset_info(small()))
+    for key in ("task", "targets", "target_shape", "target_scale", "class_weights"):
+        del values[key]
+    found = from_plain(values).dataset
+    assert found.task is classification
+    assert found.out_shape == (3,)
+
+
+def test_other_units_have_another_fingerprint() -> None:
+    """Standardized, they are the same numbers."""
+    then, now = (dataset_info(from_arrays(X, y)) for y in (Y, 4 * Y))
+    np.testing.assert_array_equal(*(from_arrays(X, y).train.targets for y in (Y, 4 * Y)))
+    assert "of other contents" in changes(then, now)[0]
+
+
+def test_targets_are_found_by_their_names_and_stored_in_the_units_that_were_kept() -> None:
+    then = from_arrays(X, Y, targets=["big", "small"])
+    now = from_arrays(X, np.stack([Y[:, 1] + 1, Y[:, 0]], 1), targets=["small", "big"])
+    found = as_kept(dataset_info(then), now)
+    assert found.targets == ("big", "small")
+    assert found.target_scale is then.target_scale
+    values = found.target_values(found.train.targets)
+    errors = values - then.target_values(then.train.targets) - np.array([0, 1])
+    assert (np.abs(errors) < [1e-3, 1e-6]).all()
+    labels = [
+        from_arrays(X, np.eye(2, dtype=int)[[0, 1] * 20], task="multilabel", classes=names)
+        for names in (["a", "b"], ["b", "a"])
+    ]
+    turned = as_kept(dataset_info(labels[0]), labels[1])
+    np.testing.assert_array_equal(turned.train.targets, labels[1].train.targets[:, ::-1])
+
+
+def test_another_task_or_a_target_that_is_gone_is_refused() -> None:
+    then = dataset_info(from_arrays(X, Y, targets=["big", "small"]))
+    with pytest.raises(DataError, match="expected a regression, found a classification"):
+        as_kept(then, from_arrays(X, np.arange(40) % 2))
+    with pytest.raises(DataError, match="there is no column 'small' any more"):
+        as_kept(then, from_arrays(X, Y[:, :1], targets=["big"]))

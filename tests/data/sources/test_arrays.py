@@ -61,6 +61,33 @@ def test_what_is_like_an_array_will_do() -> None:
     assert_same(from_arrays(X, jnp.asarray(Y), test=np.int64(10)), from_arrays(X, Y))
 
 
+def test_the_targets_say_what_the_task_is_unless_that_is_said() -> None:
+    rows = np.stack([Y % 2, Y > 1], 1)
+    for y, given, task, dtype in (
+        (Y, None, "classification", np.int32),
+        (Y.astype(str), None, "classification", np.int32),
+        (Y.astype(float), None, "regression", np.float32),
+        (rows, None, "multilabel", np.float32),
+        (rows.astype(bool), None, "multilabel", np.float32),
+        (rows + 0.5, None, "regression", np.float32),
+        (Y, "regression", "regression", np.float32),
+        (Y.astype(float), "classification", "classification", np.int32),
+        (rows, "regression", "regression", np.float32),
+    ):
+        found = from_arrays(X, y, task=given)
+        assert (found.task.name, found.train.targets.dtype) == (task, dtype)
+        assert (len(found.targets) == found.out_shape[0]) == (task == "regression")
+        if task == "regression":
+            stored = np.concatenate([split.targets for split in found[1:4]])
+            together = np.sort(found.target_values(stored), 0)
+            expected = np.sort(y.reshape(50, -1).astype(float), 0)
+            np.testing.assert_allclose(together, expected, atol=1e-6)
+            assert abs(found.train.targets.mean()) < 1e-6
+            assert found.train.targets.std(0) == pytest.approx(1, rel=1e-5)
+    with pytest.raises(ValueError, match="task must be one of classification"):
+        from_arrays(X, Y, task="ranking")  # type: ignore[arg-type]
+
+
 def test_nothing_held_out_leaves_them_as_they_are() -> None:
     x = X.astype(np.float32)
     data = from_arrays(x, Y, validation=0, test=0, normalize="none")
