@@ -16,7 +16,9 @@ def check(data: Dataset, made: Dataset) -> None:
         inputs, targets = getattr(made, split)
         np.testing.assert_array_equal(inputs, getattr(data, split).inputs)
         np.testing.assert_array_equal(targets, standardize(inputs, data))
-        np.testing.assert_allclose(made.target_values(targets), data.values(inputs), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(
+            made.target_values(targets), data.values(inputs), rtol=1e-6, atol=1e-6
+        )
 
 
 def test_images_are_learnt_as_the_network_sees_them() -> None:
