@@ -93,6 +93,7 @@ def predict_table(run: Run, path: str, output: Path | None, delimiter: str | Non
         raise JaxnnError("tables are read from files, not from the standard input: give a path")
     if delimiter is None:
         delimiter = str(run.config.data.arguments.get("delimiter", ","))
+    delimiter = delimiter.replace("\\t", "\t")  # as a shell has it
     source = find_data(path)
     stem = source.name.removesuffix(".gz").removesuffix(".csv")
     output = source.with_name(f"{stem}-predicted.csv") if output is None else output
@@ -100,8 +101,8 @@ def predict_table(run: Run, path: str, output: Path | None, delimiter: str | Non
         raise JaxnnError(
             f"{output}: is there already. Name another file with --output, or remove it"
         )
-    table = read_table(source, columns_of(run.known.dataset), delimiter=delimiter)
     try:
+        table = read_table(source, columns_of(run.known.dataset), delimiter=delimiter)
         found = run.predict(table.inputs)
     except ValueError as error:
         raise DataError(f"{path}: {str(error).removeprefix('predict: ')}") from error

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from running import run_script
 
 from jaxnn import dense, fit, mean_squared_error, save_run, sgd
@@ -157,6 +158,7 @@ def test_nothing_is_overwritten_and_mistakes_end_in_one_message(
             "line 2, column 'age': expected a finite number, found 'old'",
         ),
         ("age,colour\n1e40,red\n", [], "found 1e+40, for which float32 has no place"),
+        ("age,colour\n1,red\n", ["--delimiter", "ab"], "delimiter must be a single character, not"),
         ("age,colour\n", [], "expected rows to predict for, found none below the header"),
         ("", [], "missing 'age', 'colour'; found nothing"),
         ("age,colour,predicted price\n1,red,2\n", [], "it has a column 'predicted price' already"),
@@ -190,6 +192,32 @@ def test_a_missing_value_is_refused_where_it_was_in_training(
     assert outcome.status == 2
     assert "line 3, column 'x': expected a finite number, found that it is missing" in outcome.err
     assert load_csv(path, target="kind").columns == load_run(tmp_path / "run").dataset.columns
+
+
+def test_numbers_and_labels_of_images_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = np.arange(30 * 16, dtype=np.uint8).reshape(30, 4, 4)
+    np.savez(tmp_path / "bright.npz", x=images, y=images.mean((1, 2)), y_targets=["brightness"])
+    values = {
+        "data": {"npz": str(tmp_path / "bright.npz")},
+        "model": ["flatten", {"dense": 1}],
+        "loss": "mean_squared_error",
+        "optimizer": {"sgd": 0.1},
+        "training": {"epochs": 1, "batch_size": 10},
+    }
+    train(parse_config(values), tmp_path / "run")
+    Image.fromarray(images[3]).save(tmp_path / "three.png")
+    outcome = run_script(capsys, "predict", tmp_path / "run", tmp_path / "three.png")
+    assert (outcome.status, outcome.err) == (0, "")
+    path, answer = outcome.out.splitlines()
+    assert path == str(tmp_path / "three.png")
+    expected = load_run(tmp_path / "run").predict(images[3:4, ..., None])
+    assert answer.split()[:2] == ["predicted", "brightness"]
+    assert float(answer.split()[2]) == pytest.approx(expected.item())
+    outcome = run_script(capsys, "predict", tmp_path / "run", tmp_path / "three.png", "--json")
+    assert outcome.status == 2
+    assert "--top, --json and --show are for classes" in outcome.err
 
 
 def test_what_was_saved_from_python_reads_tables_too(

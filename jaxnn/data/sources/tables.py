@@ -89,8 +89,6 @@ def csv(
             ``normalize`` is unknown.
     """
     path = find_data(path)
-    if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise ValueError(f"delimiter must be a single character, not {delimiter!r}")
     rows = _rows(path, delimiter)
     _, header = next(rows, (0, []))
     header = [class_name(name) for name in header]
@@ -176,6 +174,7 @@ def read_table(path: str | Path, columns: Sequence[Column], *, delimiter: str = 
 
     Raises:
         DataError: if the file cannot be read, or is not such a table.
+        ValueError: if ``delimiter`` is not one that it can be.
     """
     path = find_data(path)
     rows = _rows(path, delimiter)
@@ -357,6 +356,8 @@ def _numbers(column: _Target) -> list[float]:
 
 def _rows(path: Path, delimiter: str) -> Iterator[Row]:
     """Reads a file's rows, the header first, without blank lines and white space around fields."""
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise ValueError(f"delimiter must be a single character, not {delimiter!r}")
     reader = None
     try:
         with open_plain(path) as stream:
