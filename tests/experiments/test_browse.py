@@ -11,7 +11,7 @@ DIGITS = """\
 data: digits
 model: [flatten, dense: 10]
 optimizer: {sgd: 0.1}
-training: {epochs: 2, batch_size: 100}
+training: {epochs: 2, batch_size: 100, statistics_steps: 0}
 """
 
 

@@ -20,7 +20,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "data": "digits",
         "model": ["flatten", {"dense": 16}, "relu", {"dense": 10}],
         "optimizer": {"adam": 0.01},
-        "training": {"epochs": 2, "batch_size": 20},
+        "training": {"epochs": 2, "batch_size": 20, "statistics_steps": 0},
     }
     path = tmp_path_factory.mktemp("runs") / "run"
     train(parse_config(values), path)
@@ -99,7 +99,7 @@ def test_an_empty_split_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
         "data": {"csv": {"path": str(tmp_path / "table.csv"), "target": "kind", "validation": 0}},
         "model": [{"dense": 2}],
         "optimizer": {"sgd": 0.1},
-        "training": {"epochs": 1, "batch_size": 4},
+        "training": {"epochs": 1, "batch_size": 4, "statistics_steps": 0},
     }
     train(parse_config(values), tmp_path / "run")
     outcome = run_script(capsys, "evaluate", tmp_path / "run", "--split", "validation")

@@ -22,7 +22,7 @@ CONFIG = {
     "data": "digits",
     "model": ["flatten", {"dense": 10}],
     "optimizer": {"sgd": 0.1},
-    "training": {"epochs": 1, "batch_size": 100},
+    "training": {"epochs": 1, "batch_size": 100, "statistics_steps": 0},
 }
 
 

@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     path = tmp_path_factory.mktemp("runs") / "digits"
-    train(load_config(ROOT / "configs" / "digits_mlp.yaml", ["training.epochs=20"]), path)
+    changes = ["training.epochs=20", "training.statistics_steps=0"]
+    train(load_config(ROOT / "configs" / "digits_mlp.yaml", changes), path)
     return load_run(path)
 
 
@@ -34,7 +35,7 @@ def mnist_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "data": "mnist",
         "model": ["flatten", {"dense": 128}, "relu", {"dense": 10}],
         "optimizer": {"adam": {"learning_rate": {"cosine": 0.003}}},
-        "training": {"epochs": 3, "batch_size": 128},
+        "training": {"epochs": 3, "batch_size": 128, "statistics_steps": 0},
     }
     path = tmp_path_factory.mktemp("runs") / "mnist"
     train(parse_config(values), path)

@@ -184,7 +184,7 @@ def test_a_missing_value_is_refused_where_it_was_in_training(
         "data": {"csv": {"path": str(path), "target": "kind"}},
         "model": [{"dense": 2}],
         "optimizer": {"sgd": 0.1},
-        "training": {"epochs": 1, "batch_size": 10},
+        "training": {"epochs": 1, "batch_size": 10, "statistics_steps": 0},
     }
     train(parse_config(values), tmp_path / "run")
     (tmp_path / "new.csv").write_text("x\n1\n?\n")
