@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from running import run_script
 
-from jaxnn.plots import save
+from jaxnn.plots import save, style
 from jaxnn.runs import load_run
 from jaxnn.runs.pictures import run_pictures
 
@@ -31,6 +31,12 @@ HEADINGS = [
     "How to reproduce it",
 ]
 VOID = {"meta", "img", "br", "link", "input"}
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer dots: they take time, and what is to be seen is tested with the pictures."""
+    monkeypatch.setattr(style, "_DOTS_PER_INCH", 80)
 
 
 class Page(HTMLParser):

@@ -97,10 +97,7 @@ def assert_same_end(run: Path, whole: Path) -> None:
 
 
 LONG_EPOCHS = 30
-LONG = VALUES | {
-    "augmentation": [{"shift": 1}, {"mixup": 0.2}],
-    "training": VALUES["training"] | {"epochs": LONG_EPOCHS},
-}
+LONG = VALUES | {"training": VALUES["training"] | {"epochs": LONG_EPOCHS}}
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +183,7 @@ def test_a_signal_ends_the_script_with_a_saved_run_and_says_how_to_go_on(
     assert process.returncode == 128 + number, message
     assert "Traceback" not in message
     assert f"python experiments/train.py --resume {run}" in message
-    subprocess.run([*command, "--resume", str(run)], check=True, stdout=subprocess.DEVNULL)
+    resume(run)
     assert_same_end(run, whole)
 
 
@@ -364,7 +361,7 @@ def test_patience_needs_a_validation_split(tmp_path: Path) -> None:
     inputs, targets = digits().train
     np.savez(tmp_path / "some.npz", x=inputs[:400], y=targets[:400])
     data = {"npz": {"path": str(tmp_path / "some.npz"), "validation": 0}}
-    values = VALUES | {"data": data, "training": {"epochs": 1}}
+    values = VALUES | {"data": data, "training": {"epochs": 1, "statistics_steps": 0}}
     patient = values | {"training": {"epochs": 1, "patience": 3}}
     with pytest.raises(ConfigError, match=r"patience: .*data\.npz\.validation"):
         train(parse_config(patient), tmp_path / "run")

@@ -237,7 +237,7 @@ def test_images_of_ones_own_train_from_a_config(
 data: {{npz: {path}}}
 model: [flatten, dense: 16, relu, dense: 3]
 optimizer: {{adam: 0.01}}
-training: {{epochs: 20, batch_size: 10}}
+training: {{epochs: 20, batch_size: 10, statistics_steps: 0}}
 """)
     run = tmp_path / "run"
     outcome = run_script(capsys, "train", tmp_path / "own.yaml", "--run-dir", run)

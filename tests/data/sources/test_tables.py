@@ -247,7 +247,7 @@ data:
   csv: {path: spirals.csv, target: arm, validation: 60, test: 0.2}
 model: [dense: 64, tanh, dense: 64, tanh, dense: 2]
 optimizer: {adam: 0.01}
-training: {epochs: 100, batch_size: 32}
+training: {epochs: 100, batch_size: 32, statistics_steps: 0}
 """)
     monkeypatch.chdir(tmp_path)
     outcome = run_script(capsys, "train", "spirals.yaml", "--run-dir", "run")
