@@ -85,8 +85,8 @@ def csv(
 
     Raises:
         DataError: the file cannot be read, or is not such a table.
-        ValueError: ``validation``, ``test`` or ``delimiter`` is not one that it can be, or
-            ``normalize`` is unknown.
+        ValueError: ``validation``, ``test`` or ``delimiter`` is not one that it can be,
+            ``normalize`` is unknown, or ``balance`` is given where there are no classes.
     """
     path = find_data(path)
     rows = _rows(path, delimiter)
