@@ -19,7 +19,7 @@ from jaxnn.data import augmentation
 
 OTHERS = {
     layers: {"before", "in_precision", "stateless"},
-    losses: {"check_targets"},
+    losses: {"check_targets", "check_task", "example_weights", "weighted"},
     optimizers: {
         *("apply_updates", "averaged_params", "global_norm", "hyperparameters", "matrices_only"),
         *("partition", "set_hyperparameters", "trace", "weights_only", "scale_by_adam"),
