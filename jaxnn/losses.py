@@ -5,7 +5,8 @@ arrays of the shape of ``outputs``: one-hot rows, probabilities, or, where the l
 numbers. ``value`` is a scalar, the weighted mean over all but the last axis,
 L = Σₙ wₙ lₙ / Σₙ wₙ, with wₙ = 1 where ``weights`` is None; a weight of 0 leaves an example out,
 and where all are 0, so is L. ``d_outputs`` is ∂L/∂outputs, of the shape and type of ``outputs``:
-each docstring derives ∂l/∂zₖ, to which the mean adds the factor wₙ / Σw.
+each docstring derives ∂l/∂zₖ, to which the mean adds the factor wₙ / Σw. Of a batch that ``fit``
+has divided over devices, both sums are those of the whole of it; see ``jaxnn.collectives``.
 
 Values are computed in float32 at least. Options are keyword arguments:
 ``functools.partial(softmax_cross_entropy, label_smoothing=0.1)`` is a loss too. Every loss raises
@@ -23,6 +24,7 @@ import numpy as np
 from jax import Array
 
 from jaxnn.arrays import AnyArray
+from jaxnn.collectives import batch_mean, batch_parts, batch_sum
 from jaxnn.layers.activations import logistic
 from jaxnn.layers.layer import Shape
 from jaxnn.tasks import TASKS, Task
@@ -437,11 +439,12 @@ def _mean(losses: Array, gradients: Array, batch: _Batch) -> tuple[Array, Array]
     """Returns the weighted mean of losses (batch, ...) and, from their gradients, its own."""
     w = batch.weights
     if w is None:
-        value, gradients = losses.mean(), gradients / losses.size
+        value, gradients = losses.mean(), gradients / (losses.size * batch_parts())
     else:
-        total = w.sum()
+        total = batch_sum(w.sum())
         w = w / jnp.where(total == 0, 1, total)
         value, gradients = jnp.sum(w * losses), w[..., None] * gradients
     if batch.impossible is not None:
         value = jnp.where(batch.impossible, jnp.nan, value)
+    value = batch_mean(value) if batch.weights is None else batch_sum(value)
     return value, gradients.astype(batch.dtype)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax
+from jax.sharding import Mesh
 
 from jaxnn import losses
 from jaxnn.config.config import Config
@@ -12,7 +13,8 @@ from jaxnn.errors import ConfigError
 from jaxnn.layers import Layer, in_precision
 from jaxnn.network import describe
 from jaxnn.optimizers import Optimizer
-from jaxnn.training import prepared, steps_per_epoch
+from jaxnn.training import make_mesh, prepared, steps_per_epoch
+from jaxnn.training.devices import check_mesh
 
 _MOST_STEPS = 2**31 - 1
 
@@ -40,6 +42,22 @@ class Experiment(NamedTuple):
         calls = self.config.augmentation
         made = [call.build(f"augmentation.{i}") for i, call in enumerate(calls)]
         return augmentation.compose(made) if made else None
+
+    @property
+    def mesh(self) -> Mesh | None:
+        """The mesh of the devices that the config trains on; None for a single one.
+
+        Raises:
+            ConfigError: if there are too few, or the training cannot be divided over them.
+        """
+        config, _, network, loss, optimizer = self
+        try:
+            mesh = make_mesh(config.devices.data, config.devices.parameters)
+            if mesh is not None:
+                check_mesh(mesh, network, loss, optimizer, config.training.batch_size)
+        except ValueError as error:
+            raise ConfigError(f"devices: {error} (devices.data=…)") from error
+        return mesh
 
 
 def build(

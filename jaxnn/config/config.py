@@ -53,6 +53,19 @@ class Training(Strict):
     stream: bool | None = None
 
 
+class Devices(Strict):
+    """On how many devices to train; they change nothing but rounding.
+
+    Attributes:
+        data: how many parts each batch is divided into; "all": what the number of devices allows.
+        parameters: how many devices the arrays of ``sharded`` layers are divided over; each part
+            of the batch is divided over as many, too.
+    """
+
+    data: Count | Literal["all"] = "all"
+    parameters: Count = 1
+
+
 class Config(Strict):
     """A whole experiment; see ``jaxnn.config`` for how the parts are written.
 
@@ -64,6 +77,7 @@ class Config(Strict):
         loss: a call of one of ``LOSSES``.
         optimizer: a call of one of ``OPTIMIZERS``.
         training: see ``Training``.
+        devices: see ``Devices``.
         seed: where everything random in the run follows from.
     """
 
@@ -74,6 +88,7 @@ class Config(Strict):
     loss: Annotated[Call, CallOf(LOSSES)] = default_call(losses.softmax_cross_entropy, LOSSES)
     optimizer: Annotated[Call, CallOf(OPTIMIZERS)]
     training: Training = Training()
+    devices: Devices = Devices()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @classmethod

@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxnn.collectives import examples_before
+
 Augmentation = Callable[[Array, Array, Array], tuple[Array, Array]]
 
 
@@ -245,7 +247,7 @@ def mixup(alpha: float = 1.0, *, classes: Annotated[int | None, ClassCount] = No
 
         def mix(x: Array) -> Array:
             part = share.reshape(-1, *(1,) * (x.ndim - 1))
-            return (part * x + (1 - part) * jnp.roll(x, 1, axis=0)).astype(x.dtype)
+            return (part * x + (1 - part) * examples_before(x)).astype(x.dtype)
 
         return mix(images), mix(targets)
 

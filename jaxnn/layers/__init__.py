@@ -28,6 +28,7 @@ from jaxnn.layers.layer import Layer, stateless
 from jaxnn.layers.normalization import batch_norm, group_norm, layer_norm, rms_norm, standardize
 from jaxnn.layers.pooling import avg_pool, global_avg_pool, max_pool
 from jaxnn.layers.shaping import flatten, reshape
+from jaxnn.layers.sharded import sharded
 
 __all__ = [
     "Layer",
@@ -54,6 +55,7 @@ __all__ = [
     "reshape",
     "rms_norm",
     "serial",
+    "sharded",
     "shortcut",
     "sigmoid",
     "silu",

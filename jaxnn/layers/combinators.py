@@ -237,7 +237,7 @@ def rematerialize(layer: Layer) -> Layer:
         accelerators a barrier prevents it; on CPUs, XLA removes barriers before it searches.
         """
         params, (state, x, key, mode), dy = lax.optimization_barrier((params, residuals, dy))
-        state, x, key = jax.tree.map(lambda leaf: _tied(leaf, dy), (state, x, key))
+        state, x, key = jax.tree.map(lambda leaf: tied(leaf, dy), (state, x, key))
         _, _, residuals = layer.forward(params, state, x, train=mode is not None, key=key)
         return layer.backward(params, residuals, dy)
 
@@ -352,10 +352,10 @@ def in_precision(layer: Layer, dtype: DTypeLike) -> Layer:
     )
 
 
-def _tied(x: Array, dy: Array) -> Array:
-    """Returns x, which as far as XLA can tell depends on dy."""
+def tied(x: Array, dy: Array) -> Array:
+    """Returns x, which as far as XLA can tell depends on dy: it is not to be had before."""
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        data = _tied(jax.random.key_data(x), dy)
+        data = tied(jax.random.key_data(x), dy)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
     never = 0 * dy.reshape(-1)[0] == 1  # 0 · dy is 0 or NaN
     return jnp.where(never, jnp.zeros_like(x), x)

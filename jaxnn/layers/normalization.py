@@ -9,6 +9,7 @@ from jax import Array, lax
 
 from jaxnn.arrays import Tree, standardized
 from jaxnn.calls import remembered
+from jaxnn.collectives import batch_mean, batch_parts
 from jaxnn.layers.layer import Layer, Shape, stateless
 
 
@@ -194,7 +195,8 @@ def batch_norm(
         bias: whether there is a β.
         axis_name: of the mapped axis (of ``jax.shard_map`` or ``jax.vmap``) over whose devices the
             statistics are taken, so that they are those of the global batch, whose parts are equal;
-            None for those of the batch at hand.
+            None for those of the batch at hand, or where ``fit`` has divided that over devices, of
+            the whole of it.
 
     Raises:
         ValueError: if ``momentum`` or ``eps`` makes no sense; from ``init``, if the input has no
@@ -207,7 +209,7 @@ def batch_norm(
     def mean(x: Array) -> Array:
         """Over all but the channels, and over all devices."""
         local = x.mean(tuple(range(x.ndim - 1)))
-        return local if axis_name is None else lax.pmean(local, axis_name)
+        return batch_mean(local) if axis_name is None else lax.pmean(local, axis_name)
 
     def init(key: Array, in_shape: Shape) -> tuple[Tree, Tree, Shape]:
         params = _affine_params("batch_norm", in_shape, scale, bias)
@@ -221,7 +223,8 @@ def batch_norm(
         if train:
             center = mean(wide)
             variance = mean(jnp.square(wide - center))
-            count = math.prod(x.shape[:-1]) * (1 if axis_name is None else lax.axis_size(axis_name))
+            parts = batch_parts() if axis_name is None else lax.axis_size(axis_name)
+            count = math.prod(x.shape[:-1]) * parts
             new = {"mean": center, "variance": variance * (count / max(count - 1, 1))}
             new = {
                 name: (momentum * old + (1 - momentum) * new[name]).astype(old.dtype)

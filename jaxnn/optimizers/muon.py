@@ -1,5 +1,6 @@
 """Steps of matrices, made orthogonal."""
 
+import functools
 import math
 
 import jax
@@ -8,6 +9,7 @@ from jax import Array, lax
 
 from jaxnn.arrays import Tree
 from jaxnn.calls import remembered
+from jaxnn.collectives import on_whole
 from jaxnn.optimizers.adaptive import scale_by_adam
 from jaxnn.optimizers.optimizer import (
     Mask,
@@ -114,7 +116,9 @@ def scale_by_muon(
             factor = math.sqrt(max(1, columns / rows))
             return factor * _orthogonalized(matrix, steps, eps).reshape(m_hat.shape)
 
-        updates = jax.tree.map(scaled, corrected(mu, step, m, gradients, nesterov))
+        updates = jax.tree_util.tree_map_with_path(
+            functools.partial(on_whole, scaled), corrected(mu, step, m, gradients, nesterov)
+        )
         return updates, state | {"step": step, "m": m}
 
     return Optimizer(init, update)

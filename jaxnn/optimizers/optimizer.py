@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 
 from jaxnn.arrays import Tree
 from jaxnn.calls import remembered
+from jaxnn.collectives import sum_over_parts
 from jaxnn.errors import uncalled
 from jaxnn.schedules import Schedule
 
@@ -157,7 +158,10 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
 
 def global_norm(tree: Tree) -> Array:
     """The Euclidean norm of all of a pytree's numbers together, in float32 at least."""
-    squares = [_sum_of_squares(x.astype(precise(x)).reshape(-1)) for x in jax.tree.leaves(tree)]
+    squares = [
+        sum_over_parts(path, _sum_of_squares(x.astype(precise(x)).reshape(-1)))
+        for path, x in jax.tree_util.tree_leaves_with_path(tree)
+    ]
     return jnp.sqrt(sum(squares, start=jnp.zeros(())))
 
 

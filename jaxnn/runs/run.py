@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from jaxnn.arrays import Tree, named_leaves
@@ -208,8 +209,17 @@ def alike(outputs: np.ndarray, expected: np.ndarray) -> bool:
     return np.allclose(outputs, expected, rtol=1e-3, atol=tolerance, equal_nan=True)
 
 
-def evaluate(experiment: Experiment, params: Tree, state: Tree, split: str) -> Evaluation:
+def evaluate(
+    experiment: Experiment, params: Tree, state: Tree, split: str, mesh: Mesh | None = None
+) -> Evaluation:
     """Loss and metrics on one of the splits "train", "validation" and "test".
+
+    Args:
+        experiment: the experiment.
+        params: the network's parameters.
+        state: the network's state.
+        split: which one.
+        mesh: of the devices on which they lie, as ``fit`` leaves them; None for one device.
 
     Raises:
         RunError: if the split is empty.
@@ -221,7 +231,7 @@ def evaluate(experiment: Experiment, params: Tree, state: Tree, split: str) -> E
     examples = getattr(dataset, split)
     if not len(examples.targets):
         raise RunError(f"{dataset.name}: the {split} split is empty")
-    return make_evaluate(network, loss, dataset=dataset)(params, state, examples)
+    return make_evaluate(network, loss, dataset=dataset, mesh=mesh)(params, state, examples)
 
 
 def save_model(path: Path, params: Tree, state: Tree) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from jaxnn.arrays import count
 from jaxnn.config import Config, Experiment, build, cost, differences
@@ -51,12 +52,15 @@ from jaxnn.training import (
     prune_checkpoints,
     save_checkpoint,
 )
+from jaxnn.training.step import put_state
 
 Consumer = Callable[[Report], None]
 
 # What may change when a run is taken up again: nothing here changes what a step computes.
 _HARMLESS = {
     "name",
+    "devices.data",
+    "devices.parameters",
     "training.epochs",
     "training.chunk_steps",
     "training.statistics_steps",
@@ -101,14 +105,14 @@ def train(
     cost.warn_of_large(config)  # before something that takes long
     experiment = build(config)
     cost.warn_of_large(experiment)
-    _check_patience(experiment)
+    mesh = _mesh(experiment)
     with new_directory(config, given) as path:
         write_text(path / CONFIG, experiment.config.to_yaml())
         kept = to_keep(experiment)
         write_data(path, kept)
-        start, info = _begun(path, experiment)
+        start, info = _begun(path, experiment, mesh)
         final, info = _carry_out(path, experiment, start, info, consumers, tensorboard)
-        return finish(path, experiment, final, info, kept)
+        return finish(path, experiment, final, info, kept, mesh)
 
 
 def resume(
@@ -189,8 +193,8 @@ def _resume(
     else:
         dataset, kept = load_data(path, config, kept, allow_changes=allow_changes)
         experiment = build(config, dataset)
-    _check_patience(experiment)
-    start, info = _taken_up(path, experiment, tell)
+    mesh = _mesh(experiment)
+    start, info = _taken_up(path, experiment, mesh, tell)
     if any(key.partition(".")[0] == "optimizer" for key in changes):
         fresh = experiment.optimizer.init(start.params)
         values = hyperparameters(fresh)
@@ -217,17 +221,17 @@ def _resume(
         write_text(path / CONFIG, experiment.config.to_yaml())
     if not ended:  # else it was killed between its last step and its summary
         start, info = _carry_out(path, experiment, start, info, consumers, tensorboard)
-    return finish(path, experiment, start, info, kept)
+    return finish(path, experiment, start, info, kept, mesh)
 
 
 def _taken_up(
-    path: Path, experiment: Experiment, tell: Callable[[str], None]
+    path: Path, experiment: Experiment, mesh: Mesh | None, tell: Callable[[str], None]
 ) -> tuple[TrainState, dict[str, Any]]:
     """Returns the state and info of a run's newest checkpoint, or those that it begins with."""
     folder = path / CHECKPOINTS
     if not _has_begun(path):
         tell(f"{path}: there is no checkpoint yet; training begins with step 0")
-        return _begun(path, experiment)
+        return _begun(path, experiment, mesh)
     check = partial(_check_info, best=experiment.dataset.task.best)
     checkpoint = load_checkpoint(folder, lambda: initial_state(experiment), check=check)
     for problem in checkpoint.problems:
@@ -257,9 +261,11 @@ def _has_begun(path: Path) -> bool:
     return any(file.exists() for file in there)
 
 
-def _begun(path: Path, experiment: Experiment) -> tuple[TrainState, dict[str, Any]]:
+def _begun(
+    path: Path, experiment: Experiment, mesh: Mesh | None
+) -> tuple[TrainState, dict[str, Any]]:
     """Returns the state and info that a run begins with, saved as its first checkpoint."""
-    start = initial_state(experiment)
+    start = initial_state(experiment, mesh)
     info: dict[str, Any] = {
         "best": None,
         "stopped_early": False,
@@ -344,7 +350,12 @@ def _to_go_on(path: Path) -> str:
 
 
 def finish(
-    path: Path, experiment: Experiment, final: TrainState, info: dict[str, Any], kept: Kept
+    path: Path,
+    experiment: Experiment,
+    final: TrainState,
+    info: dict[str, Any],
+    kept: Kept,
+    mesh: Mesh | None = None,
 ) -> Run:
     """Evaluates the network that training has ended with, and writes the model and the summary.
 
@@ -354,6 +365,7 @@ def finish(
         final: the state at the end of training.
         info: that of its checkpoint.
         kept: what is known of its data.
+        mesh: of the devices that it was trained on; None for one.
     """
     config, steps, best = experiment.config, int(final.step), info["best"]
     best_state = final
@@ -361,16 +373,17 @@ def finish(
         best_state = load_checkpoint(
             path / CHECKPOINTS, lambda: initial_state(experiment), best["step"]
         ).train_state
+        best_state = put_state(experiment.network, experiment.optimizer, best_state, mesh)
     if info["stopped_early"]:
         final = best_state
     save_model(path / MODEL, final.params, final.state)
     results = {
-        split: evaluate(experiment, final.params, final.state, split)
+        split: evaluate(experiment, final.params, final.state, split, mesh)
         for split in SPLITS
         if len(getattr(experiment.dataset, split).targets)
     }
     if best:
-        on_test = evaluate(experiment, best_state.params, best_state.state, "test")
+        on_test = evaluate(experiment, best_state.params, best_state.state, "test", mesh)
         found = {**on_test.metrics, "loss": on_test.loss}
         best = best | {f"test_{key}": value for key, value in found.items()}
     summary = {
@@ -413,22 +426,25 @@ def fit_experiment(
         augment=experiment.augment,
         stream=config.training.stream,
         start=start,
+        mesh=experiment.mesh,
     )
 
 
-def initial_state(experiment: Experiment) -> TrainState:
-    """Returns an experiment's state before the first step."""
+def initial_state(experiment: Experiment, mesh: Mesh | None = None) -> TrainState:
+    """Returns an experiment's state before the first step, made for the devices of a mesh."""
     config, dataset, network, _, optimizer = experiment
-    return init_train_state(network, optimizer, dataset.in_shape, config.seed)
+    return init_train_state(network, optimizer, dataset.in_shape, config.seed, mesh)
 
 
-def _check_patience(experiment: Experiment) -> None:
+def _mesh(experiment: Experiment) -> Mesh | None:
+    """Returns the mesh to train on; raises ConfigError for what does not fit the data or it."""
     if experiment.config.training.patience and not len(experiment.dataset.validation.targets):
         data = experiment.config.data.name
         raise ConfigError(
             "training.patience: waits for a better validation accuracy or loss, and there is no "
             f"validation split: give one (data.{data}.validation), or leave patience out (null)"
         )
+    return experiment.mesh
 
 
 def _total_steps(experiment: Experiment) -> int:

@@ -6,6 +6,7 @@ from jaxnn.training.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
+from jaxnn.training.devices import make_mesh
 from jaxnn.training.diagnosis import Diagnosis, DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, make_evaluate
 from jaxnn.training.feed import epoch_batches, steps_per_epoch
@@ -44,6 +45,7 @@ __all__ = [
     "load_checkpoint",
     "make_chunk",
     "make_evaluate",
+    "make_mesh",
     "make_statistics",
     "make_step",
     "prepared",

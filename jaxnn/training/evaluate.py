@@ -1,17 +1,20 @@
 """Loss and metrics over a whole split."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
 from jaxnn.arrays import Tree
+from jaxnn.collectives import batch_sum
 from jaxnn.data import Dataset, Split
 from jaxnn.layers import Layer
 from jaxnn.losses import Loss, check_targets, example_weights
 from jaxnn.tasks import Sums, classification
+from jaxnn.training.devices import IN_PARTS, WHOLE, param_specs, put
 from jaxnn.training.feed import ahead
 from jaxnn.training.step import output_shape
 
@@ -75,7 +78,11 @@ def make_sums(network: Layer, loss: Loss, dataset: Dataset | None = None) -> Mak
 
 
 def make_evaluate(
-    network: Layer, loss: Loss, batch_size: int = 1000, dataset: Dataset | None = None
+    network: Layer,
+    loss: Loss,
+    batch_size: int = 1000,
+    dataset: Dataset | None = None,
+    mesh: Mesh | None = None,
 ) -> Evaluate:
     """Makes the function ``(params, state, split) -> Evaluation``.
 
@@ -93,8 +100,23 @@ def make_evaluate(
         batch_size: the number of examples computed at a time.
         dataset: whose split it will be, which says what the task is; by default it is
             classification.
+        mesh: of the devices that they are divided over, as in ``fit``; None for one device.
     """
-    evaluate_batch = jax.jit(make_sums(network, loss, dataset))
+    sums_of_part = make_sums(network, loss, dataset)
+
+    @jax.jit
+    def evaluate_batch(params: Tree, state: Tree, *batch: Array) -> Sums:
+        if mesh is None:
+            return sums_of_part(params, state, *batch)
+        return jax.shard_map(
+            lambda *part: batch_sum(sums_of_part(*part)),
+            mesh=mesh,
+            in_specs=(param_specs(network, params, mesh), WHOLE, *[IN_PARTS] * 3),
+            out_specs=WHOLE,
+            check_vma=False,
+        )(params, state, *batch)
+
+    devices = mesh.size if mesh else 1
     task = classification if dataset is None else dataset.task
     unit = 1.0 if dataset is None else dataset.target_unit
 
@@ -102,14 +124,15 @@ def make_evaluate(
         count = len(split.targets)
         if not count:
             raise ValueError("there is nothing to evaluate: the split is empty")
-        size = min(batch_size, count)
+        size = -(-min(batch_size, count) // devices) * devices
 
-        def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        def batches() -> Iterator[tuple[Any, Any, Any]]:
             for start in range(0, count, size):
                 rows = np.arange(start, start + size)
                 weights = (rows < count).astype(np.float32)
                 rows = np.minimum(rows, count - 1)
-                yield split.inputs[rows], split.targets[rows], weights
+                batch = (split.inputs[rows], split.targets[rows], weights)
+                yield batch if mesh is None else put(batch, mesh, IN_PARTS)
 
         parts = [
             jax.device_get(evaluate_batch(params, state, *batch)) for batch in ahead(batches())

@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxnn.data import Dataset, Split
 from jaxnn.errors import DataError
+from jaxnn.training.devices import put
 from jaxnn.training.step import Examples
 
 Item = TypeVar("Item")
@@ -71,7 +72,9 @@ def is_large(split: Split) -> bool:
     return memory is not None and split.inputs.nbytes > _STREAMED * memory
 
 
-def resident(split: Split, seed: int, batch_size: int, begin: int, end: int) -> Iterator[Window]:
+def resident(
+    split: Split, seed: int, batch_size: int, begin: int, end: int, mesh: Mesh | None = None
+) -> Iterator[Window]:
     """Windows of whole epochs over examples that all lie on the device.
 
     Args:
@@ -80,17 +83,24 @@ def resident(split: Split, seed: int, batch_size: int, begin: int, end: int) -> 
         batch_size: examples a step.
         begin: a step in the first window.
         end: the step after the last one.
+        mesh: of the devices on each of which they lie; None for one device.
     """
-    examples = Examples(*map(jnp.asarray, split))
+    examples = Examples(*put(tuple(split), mesh))
     count = len(split.targets)
     steps = count // batch_size
     for epoch in range(begin // steps, end // steps):
         batches = _two_or_more(epoch_batches(seed, epoch, count, batch_size))
-        yield Window(examples, jnp.asarray(batches), epoch * steps, (epoch + 1) * steps)
+        yield Window(examples, put(batches, mesh), epoch * steps, (epoch + 1) * steps)
 
 
 def streamed(
-    split: Split, seed: int, batch_size: int, begin: int, end: int, chunk_steps: int
+    split: Split,
+    seed: int,
+    batch_size: int,
+    begin: int,
+    end: int,
+    chunk_steps: int,
+    mesh: Mesh | None = None,
 ) -> Iterator[Window]:
     """Windows of a part of an epoch, with nothing but their own examples, all of one shape.
 
@@ -104,6 +114,7 @@ def streamed(
         begin: see ``resident``.
         end: see ``resident``.
         chunk_steps: windows are cut at multiples of it, if it does not make them too large.
+        mesh: see ``resident``.
     """
     count = len(split.targets)
     steps = count // batch_size
@@ -123,10 +134,10 @@ def streamed(
                 order = np.argsort(rows, kind="stable")
                 places = np.empty(len(rows), np.int32)
                 places[order] = np.arange(len(rows), dtype=np.int32)
-                examples = Examples(*(jnp.asarray(part[rows[order]]) for part in split))
+                examples = tuple(part[rows[order]] for part in split)
                 yield Window(
-                    examples,
-                    jnp.asarray(places.reshape(-1, batch_size)),
+                    Examples(*put(examples, mesh)),
+                    put(places.reshape(-1, batch_size), mesh),
                     epoch * steps + first,
                     epoch * steps + min(first + size, steps),
                 )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxnn.arrays import Tree
 from jaxnn.data import Dataset, from_arrays
@@ -18,6 +19,7 @@ from jaxnn.losses import Loss, check_targets, check_task, weighted
 from jaxnn.optimizers import Optimizer, hyperparameters
 from jaxnn.optimizers.optimizer import check_is_optimizer
 from jaxnn.tasks import Task, classification, regression
+from jaxnn.training.devices import check_mesh, whole
 from jaxnn.training.diagnosis import DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, accuracy, make_evaluate
 from jaxnn.training.feed import is_large, resident, steps_per_epoch, streamed
@@ -30,6 +32,7 @@ from jaxnn.training.step import (
     make_chunk,
     output_shape,
     prepared,
+    put_state,
 )
 
 _START_EXAMPLES = 100
@@ -135,6 +138,7 @@ def fit(
     augment: Augmentation | None = None,
     stream: bool | None = None,
     start: TrainState | None = None,
+    mesh: Mesh | None = None,
 ) -> Generator[Report, Change | None, None]:
     """Trains a network, a chunk of steps at a time; to pause is to stop iterating.
 
@@ -165,6 +169,8 @@ def fit(
             fill a quarter of the device's memory. They may be mapped from a file
             (``numpy.memmap``). Chunks are shorter then if examples are large.
         start: a state to go on from, within an epoch too; by default, that of step 0.
+        mesh: of the devices to train on (see ``make_mesh``), over which each batch is divided;
+            None for one device. How many there are changes nothing but rounding.
 
     Yields:
         A ``Report`` after each chunk.
@@ -172,9 +178,9 @@ def fit(
     Raises:
         TypeError: if one of the first four is something else, such as ``adam`` for ``adam(…)``.
         DataError: if arrays are not such as ``from_arrays`` takes.
-        ValueError: if a number is out of its range, a layer does not fit its input, or the loss
+        ValueError: if a number is out of its range, a layer does not fit its input, the loss
             cannot judge the outputs by the targets, such as a class without an output, or is one
-            for another task.
+            for another task, or the training cannot be divided over the mesh.
         DivergedError: if the loss or, at the end, a parameter is not finite.
     """
     check_is_layer("fit: network", network)
@@ -189,13 +195,16 @@ def fit(
     steps = steps_per_epoch(dataset, batch_size)
     task, center = dataset.task, dataset.target_center
     check_task(loss, task, dataset.asked_for)
+    if mesh is not None:
+        check_mesh(mesh, network, loss, optimizer, batch_size)
     parts = (prepared(network, dataset), weighted(loss, dataset.class_weights), optimizer)
-    chunk = make_chunk(*parts, augment, task, center)
+    chunk = make_chunk(*parts, augment, task, center, mesh)
     statistics = make_statistics(*parts)
-    evaluate = make_evaluate(parts[0], loss, dataset=dataset)
-    train_state = init_train_state(network, optimizer, dataset.in_shape, seed)
-    if start is not None:
-        train_state = start
+    evaluate = make_evaluate(parts[0], loss, dataset=dataset, mesh=mesh)
+    if start is None:
+        train_state = init_train_state(network, optimizer, dataset.in_shape, seed, mesh)
+    else:
+        train_state = put_state(network, optimizer, start, mesh)
     for name in ("train", "validation"):
         split = getattr(dataset, name)
         shape = output_shape(parts[0], train_state.params, train_state.state, split)
@@ -209,9 +218,9 @@ def fit(
         return
     which = (dataset.train, seed, batch_size, step, end)
     if is_large(dataset.train) if stream is None else stream:
-        windows = streamed(*which, chunk_steps)
+        windows = streamed(*which, chunk_steps, mesh)
     else:
-        windows = resident(*which)
+        windows = resident(*which, mesh)
     window = next(windows)
 
     @jax.jit
@@ -228,7 +237,7 @@ def fit(
     started = time.perf_counter()
     train_state, _ = jax.block_until_ready(chunk(train_state, *window[:2], 0, 0))
     if statistics_steps:
-        statistics(train_state, seen_batch(train_state, *window[:2], 0))
+        statistics(whole(train_state), seen_batch(train_state, *window[:2], 0))
     start_loss = None
     if not step:  # that of the first batches, in steps that are taken for their loss alone
         count = min(-(-_START_EXAMPLES // batch_size), window.end)
@@ -249,7 +258,7 @@ def fit(
         observed = None
         if statistics_steps and step // statistics_steps > (step - count) // statistics_steps:
             batch = seen_batch(train_state, *window[:2], first + count - 1)
-            observed = statistics(train_state, batch)
+            observed = statistics(whole(train_state), batch)
         rate = hyperparameters(train_state.optimizer_state).get("learning_rate")
         (total_loss, sums), rate = jax.device_get((totals, rate))
         seconds = time.perf_counter() - started
@@ -257,7 +266,7 @@ def fit(
         train_seconds += seconds
         if not np.isfinite(total_loss) or (step == end and not _finite(train_state.params)):
             taken = window.batches[first : first + count]
-            found = diagnose(*parts, augment, before, window.examples, taken)
+            found = diagnose(*parts, augment, whole(before), window.examples, taken)
             raise DivergedError(step, found)
         validation = None
         if step % steps == 0 and len(dataset.validation.targets):
@@ -281,7 +290,8 @@ def fit(
         )
         start_loss = None
         if change is not None:
-            train_state = change.train_state or train_state
+            if change.train_state is not None:
+                train_state = put_state(network, optimizer, change.train_state, mesh)
             chunk_steps = change.chunk_steps or chunk_steps
 
 

@@ -6,9 +6,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from jaxnn.arrays import Tree
+from jaxnn.collectives import AXES, batch_positions, batch_sum, divided_params, gradient_sum
 from jaxnn.data import Dataset, Split
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.layers import Layer, before, standardize
@@ -17,6 +19,7 @@ from jaxnn.losses import Loss
 from jaxnn.network import loss_and_gradients
 from jaxnn.optimizers import Optimizer, apply_updates
 from jaxnn.tasks import Sums, Task, classification
+from jaxnn.training.devices import WHOLE, divisions, optimizer_specs, param_specs, put
 
 
 class TrainState(NamedTuple):
@@ -75,22 +78,59 @@ def prepared(network: Layer, dataset: Dataset) -> Layer:
 
 
 def init_train_state(
-    network: Layer, optimizer: Optimizer, in_shape: Shape, seed: int
+    network: Layer, optimizer: Optimizer, in_shape: Shape, seed: int, mesh: Mesh | None = None
 ) -> TrainState:
     """The state before the first step; everything random in a run follows from ``seed``.
+
+    Args:
+        network: any layer.
+        optimizer: an optimizer.
+        in_shape: the shape of an example.
+        seed: see above.
+        mesh: of the devices that it is made for, each its part; None for one device.
 
     Raises:
         ValueError: if a layer does not fit its input; the layer is named.
     """
 
-    @jax.jit
     def init(key: Array) -> TrainState:
         init_key, step_key = jax.random.split(key)
         params, state, _ = network.init(init_key, in_shape)
         step = jnp.zeros((), jnp.int32)
         return TrainState(step, params, state, optimizer.init(params), step_key)
 
-    return init(jax.random.key(seed))
+    if mesh is None:
+        return jax.jit(init)(jax.random.key(seed))
+    specs = state_specs(network, optimizer, jax.eval_shape(init, jax.random.key(seed)), mesh)
+    shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+    return jax.jit(lambda: init(jax.random.key(seed)), out_shardings=shardings)()
+
+
+def state_specs(
+    network: Layer, optimizer: Optimizer, train_state: TrainState, mesh: Mesh
+) -> TrainState:
+    """How each array of a state lies on a mesh, as a tree of ``PartitionSpec`` like the state.
+
+    Args:
+        network: any layer.
+        optimizer: an optimizer.
+        train_state: the state, or its shapes.
+        mesh: the mesh.
+    """
+    params = param_specs(network, train_state.params, mesh)
+    kept = optimizer_specs(optimizer, train_state.params, mesh, params)
+    everywhere: TrainState = jax.tree.map(lambda _: WHOLE, train_state)
+    return everywhere._replace(params=params, optimizer_state=kept)
+
+
+def put_state(
+    network: Layer, optimizer: Optimizer, train_state: TrainState, mesh: Mesh | None
+) -> TrainState:
+    """The state with each array where it lies on a mesh; as it is, without one."""
+    if mesh is None:
+        return train_state
+    placed: TrainState = put(train_state, mesh, state_specs(network, optimizer, train_state, mesh))
+    return placed
 
 
 def output_shape(network: Layer, params: Tree, state: Tree, split: Split) -> Shape:
@@ -111,7 +151,8 @@ def make_step(
     """Makes the function ``(train_state, batch) -> (train_state, totals)``.
 
     What a layer or an augmentation draws is a function of the key, the step and the example's
-    position in the batch.
+    position in the batch. Mapped over devices (see ``make_chunk``), it is given a part of the
+    batch, and takes the step of the whole of it on all of them.
 
     Args:
         network: any layer; it is given the examples as they are (see ``before``).
@@ -131,9 +172,10 @@ def make_step(
         value, gradients, state, outputs = loss_and_gradients(
             network, loss, params, state, batch.inputs, batch.targets, key=keys
         )
+        gradients = gradient_sum(gradients)
         updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
         params = apply_updates(params, updates)
-        sums = task.sums(outputs, batch.targets, None, center)
+        sums = batch_sum(task.sums(outputs, batch.targets, None, center))
         totals = Totals(value.astype(jnp.float32), sums)
         return TrainState(count + 1, params, state, optimizer_state, key), totals
 
@@ -147,6 +189,7 @@ def make_chunk(
     augment: Augmentation | None = None,
     task: Task = classification,
     center: ArrayLike = 0.0,
+    mesh: Mesh | None = None,
 ) -> Chunk:
     """Compiles many steps into one program, ``(train_state, examples, batches, start, count)``.
 
@@ -156,7 +199,8 @@ def make_chunk(
     cutting an epoch differently changes no bit of the result. The state given stays valid: it is
     what a diagnosis starts from.
 
-    The arguments are those of ``make_step``.
+    The arguments are those of ``make_step``, and the mesh of the devices over which each step is
+    mapped; None for one device.
     """
     step = make_step(network, loss, optimizer, augment, task, center)
 
@@ -172,13 +216,30 @@ def make_chunk(
         zero = Totals(jnp.zeros((), jnp.float32), task.no_sums(examples.targets[:1]))
         return lax.fori_loop(0, count, body, (train_state, zero))
 
-    return jax.jit(chunk)
+    if mesh is None:
+        return jax.jit(chunk)
+
+    def over_devices(
+        train_state: TrainState, examples: Examples, batches: Array, start: Array, count: Array
+    ) -> tuple[TrainState, Totals]:
+        specs = state_specs(network, optimizer, train_state, mesh)
+        mapped = jax.shard_map(
+            chunk,
+            mesh=mesh,
+            in_specs=(specs, WHOLE, PartitionSpec(None, AXES), WHOLE, WHOLE),
+            out_specs=(specs, WHOLE),
+            check_vma=False,
+        )
+        with divided_params(divisions(network, train_state.params, mesh)):
+            return mapped(train_state, examples, batches, jnp.asarray(start), jnp.asarray(count))
+
+    return jax.jit(over_devices)
 
 
 def example_keys(key: Array, step: Array, batch_size: int) -> Array:
-    """A key for each position in the batch of a step, (batch_size,)."""
+    """A key for each position in the batch of a step, or in this device's part, (batch_size,)."""
     step_key = jax.random.fold_in(key, step)
-    return jax.vmap(lambda i: jax.random.fold_in(step_key, i))(jnp.arange(batch_size))
+    return jax.vmap(lambda i: jax.random.fold_in(step_key, i))(batch_positions(batch_size))
 
 
 def augmented(augment: Augmentation, key: Array, step: Array, batch: Examples) -> Examples:

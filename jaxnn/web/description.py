@@ -39,7 +39,7 @@ def describe_training(
 
 def _arguments(call: Call, path: tuple[int, ...]) -> dict[str, Any]:
     """Returns what the config gives the layer at a path, as far as the config says."""
-    if call.name == "rematerialize":
+    if call.name in ("rematerialize", "sharded"):
         return _arguments(call.arguments["layer"], path)
     if not path:
         return plain(call.arguments)

@@ -128,6 +128,7 @@ training: {epochs: 2, batch_size: 100}
         "loss": dump["loss"],
         "optimizer": {"adamw": {**dump["optimizer"]["adamw"], "learning_rate": schedule}},
         "training": Training().model_dump() | {"epochs": 2, "batch_size": 100},
+        "devices": {"data": "all", "parameters": 1},
         "seed": 0,
     }
     assert list(dump) == list(Config.model_fields)

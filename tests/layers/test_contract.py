@@ -34,6 +34,7 @@ from jaxnn.layers import (
     reshape,
     rms_norm,
     serial,
+    sharded,
     shortcut,
     sigmoid,
     silu,
@@ -76,6 +77,7 @@ LAYERS = {
         shortcut(BLOCK),
         parallel(BLOCK, relu(), how="concatenate"),
         rematerialize(serial(dense(5), dropout(0.5)))._replace(name="rematerialize"),
+        sharded(serial(dense(5), dropout(0.5)))._replace(name="sharded"),
         before(BLOCK, tanh())._replace(name="before"),
         in_precision(BLOCK, jnp.float32)._replace(name="in_precision"),
     ]

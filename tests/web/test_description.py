@@ -33,7 +33,7 @@ def given(config: Config) -> dict[str, Any]:
 
 
 def test_every_layer_and_loss_has_a_formula(given: dict[str, Any]) -> None:
-    made_of_layers = {"parallel", "rematerialize", "serial", "shortcut"}
+    made_of_layers = {"parallel", "rematerialize", "serial", "sharded", "shortcut"}
     networks = {name for name in LAYERS if LAYERS[name].__module__ == models.__name__}
     assert set(formulas.LAYERS) == set(LAYERS) - made_of_layers - networks
     assert set(formulas.LOSSES) == set(LOSSES)
