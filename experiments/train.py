@@ -2,9 +2,16 @@
 
 python experiments/train.py configs/mnist_mlp.yaml training.epochs=5
 python experiments/train.py --resume runs/mnist_mlp-20260101-120000 training.epochs=10
+
+On several machines, the same on each, with --process 0, 1, …; process 0 writes the run directory:
+
+python experiments/train.py configs/mnist_mlp.yaml --coordinator host:1234 --processes 4 --process 0
+
+Under Slurm, Open MPI or Kubernetes these three are found out; on one machine, see launch.py.
 """
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 
 from jaxnn import cli
@@ -12,7 +19,8 @@ from jaxnn.config import load_config
 from jaxnn.files import user_path
 from jaxnn.network import summary
 from jaxnn.observe import console
-from jaxnn.runs import read_config, resume, train
+from jaxnn.runs import own_place, read_config, resume, train
+from jaxnn.training.processes import START, start_process
 
 
 def main() -> None:
@@ -41,6 +49,18 @@ def main() -> None:
     parser.add_argument(
         "--tensorboard", action="store_true", help="also write TensorBoard's event files"
     )
+    parser.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="where process 0 of several is to be reached"
+    )
+    parser.add_argument("--processes", type=int, metavar="N", help="how many processes there are")
+    parser.add_argument("--process", type=int, metavar="I", help="which one this is, from 0")
+    parser.add_argument(
+        "--start-seconds",
+        type=int,
+        default=START,
+        metavar="S",
+        help=f"time in which all processes have to have started (default {START})",
+    )
     arguments = parser.parse_intermixed_args()
     overrides = arguments.overrides
     if arguments.resume and arguments.run_dir:
@@ -52,21 +72,34 @@ def main() -> None:
     elif not arguments.config and not arguments.resume:
         parser.error("a config is needed, such as configs/digits_mlp.yaml, or --resume RUN")
 
+    start_process(
+        arguments.coordinator, arguments.processes, arguments.process, arguments.start_seconds
+    )
+    with own_place(arguments.run_dir, arguments.resume) as (first, run_dir, taken_up):
+        arguments.run_dir, arguments.resume = run_dir, taken_up
+        carry_out(arguments, overrides, first)
+
+
+def carry_out(arguments: argparse.Namespace, overrides: list[str], first: bool) -> None:
     if arguments.resume:
         config = read_config(Path(arguments.resume), overrides)
     else:
         config = load_config(arguments.config, overrides)
-    with console(config.training.epochs) as show:
+    with console(config.training.epochs) if first else nullcontext() as show:
+        consumers = [show] if show else []
         if arguments.resume:
             run = resume(
                 arguments.resume,
                 overrides,
-                [show],
-                tensorboard=arguments.tensorboard,
+                consumers,
+                tensorboard=arguments.tensorboard and first,
                 allow_changes=arguments.allow_changes,
             )
         else:
-            run = train(config, arguments.run_dir, [show], tensorboard=arguments.tensorboard)
+            tensorboard = arguments.tensorboard and first
+            run = train(config, arguments.run_dir, consumers, tensorboard=tensorboard)
+    if not first:
+        return
     result, task = run.summary, run.known.dataset.task
     print(summary(run.experiment.network, run.experiment.dataset.in_shape))
     print(

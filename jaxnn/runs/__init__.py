@@ -23,6 +23,7 @@ from jaxnn.runs.directory import (
     check_free,
     git_commit,
     new_directory,
+    own_place,
     owned,
     read_config,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "load_model",
     "load_run",
     "new_directory",
+    "own_place",
     "owned",
     "read_config",
     "read_record",

@@ -11,19 +11,23 @@ import errno
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import jax
 from filelock import FileLock, Timeout
 
 from jaxnn.config import Config, load_config
 from jaxnn.errors import RunError, shown, warn, writing
 from jaxnn.files import write_text
 from jaxnn.observe.metrics import is_number
+from jaxnn.training.processes import agreed
 
 CONFIG, DATA, METRICS, CHECKPOINTS, MODEL, SUMMARY = (
     "config.yaml",
@@ -188,6 +192,46 @@ def owned(path: Path) -> Iterator[None]:
         held = stack.pop_all()
     with held:
         yield
+
+
+@contextmanager
+def own_place(
+    path: Path | None, resumed: Path | None
+) -> Iterator[tuple[bool, Path | None, Path | None]]:
+    """Gives each of several processes a run directory of its own; that of process 0 counts.
+
+    So all do the same, and only process 0 writes the run. The directories of the others vanish at
+    the end; where a run is taken up, they are copies of it, which has to be readable everywhere.
+
+    Args:
+        path: the directory of a new run, if it was given.
+        resumed: the directory of the run that is taken up, if one is.
+
+    Yields:
+        Whether this is process 0, and its ``path`` and ``resumed``.
+
+    Raises:
+        RunError: if the run that is taken up cannot be copied.
+    """
+    if jax.process_index() == 0:
+        if resumed is not None:
+            agreed(0)  # until all have their copies
+        yield True, path, resumed
+        return
+    with tempfile.TemporaryDirectory(prefix="jaxnn-process-") as folder:
+        place = Path(folder) / "run"
+        if resumed is None:
+            yield False, place, None
+            return
+        try:
+            shutil.copytree(resumed, place, ignore=shutil.ignore_patterns(LOCK, OWNER))
+        except (OSError, shutil.Error) as error:
+            raise RunError(
+                f"{resumed}: process {jax.process_index()} cannot read the run that is to be taken "
+                f"up: {error}"
+            ) from error
+        agreed(0)
+        yield False, None, place
 
 
 def git_commit() -> str | None:

@@ -25,6 +25,7 @@ from jaxnn.runs.directory import ANSWERS, CONFIG, MODEL, SUMMARY, read_config, r
 from jaxnn.tasks import regression
 from jaxnn.training import Evaluation, make_evaluate
 from jaxnn.training.checkpoint import check_arrays, fill
+from jaxnn.training.devices import fetched
 
 _NAMED = 3
 """Arrays that are named at most."""
@@ -241,7 +242,7 @@ def save_model(path: Path, params: Tree, state: Tree) -> None:
     1, counted from 0; the names of state begin with ``state.``. Layouts are those of the layers:
     dense weights (in, out), images HWIO.
     """
-    arrays = jax.device_get({**named_leaves(params), **named_leaves(state, "state.")})
+    arrays = fetched({**named_leaves(params), **named_leaves(state, "state.")})
     content = safetensors.numpy.save(arrays, metadata={"format": "jaxnn"})
     with writing(path):
         _digest(path).unlink(missing_ok=True)  # of what was there: killed here, there is none

@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 from jaxnn.arrays import count
 from jaxnn.config import Config, Experiment, build, cost, differences
 from jaxnn.data.dataset import SPLITS
+from jaxnn.data.info import to_plain
 from jaxnn.errors import ConfigError, RunError, by, writing
 from jaxnn.files import write_text
 from jaxnn.observe import chance, check_tensorboard, health, metrics, read_metrics, to_json
@@ -52,6 +53,7 @@ from jaxnn.training import (
     prune_checkpoints,
     save_checkpoint,
 )
+from jaxnn.training.processes import agreed, check_alike
 from jaxnn.training.step import put_state
 
 Consumer = Callable[[Report], None]
@@ -105,10 +107,10 @@ def train(
     cost.warn_of_large(config)  # before something that takes long
     experiment = build(config)
     cost.warn_of_large(experiment)
-    mesh = _mesh(experiment)
+    mesh, kept = _mesh(experiment), to_keep(experiment)
+    check_alike(config=experiment.config.to_yaml(), data=repr(to_plain(kept.found)))
     with new_directory(config, given) as path:
         write_text(path / CONFIG, experiment.config.to_yaml())
-        kept = to_keep(experiment)
         write_data(path, kept)
         start, info = _begun(path, experiment, mesh)
         final, info = _carry_out(path, experiment, start, info, consumers, tensorboard)
@@ -195,6 +197,8 @@ def _resume(
         experiment = build(config, dataset)
     mesh = _mesh(experiment)
     start, info = _taken_up(path, experiment, mesh, tell)
+    data = repr(to_plain(kept.found))
+    check_alike(config=experiment.config.to_yaml(), data=data, checkpoint=str(start.step))
     if any(key.partition(".")[0] == "optimizer" for key in changes):
         fresh = experiment.optimizer.init(start.params)
         values = hyperparameters(fresh)
@@ -319,8 +323,11 @@ def _carry_out(
                 }
                 ended = report.step == report.steps or info["stopped_early"]
                 improved = best is not None and best["step"] == step
-                due = time.monotonic() - saved_at >= training.checkpoint_seconds
-                if ended or improved or due or requests:
+                due, stop = agreed(
+                    time.monotonic() - saved_at >= training.checkpoint_seconds,
+                    requests[0] if requests else 0,
+                )
+                if ended or improved or due or stop:
                     if not (path / CONFIG).exists():  # a new directory would hold half a run
                         raise RunError(f"{path}: is no longer there. Put it back where it was")
                     with writing(folder):
@@ -330,11 +337,11 @@ def _carry_out(
                     saved_step, saved_at = step, time.monotonic()
                 if ended:
                     break
-                if requests:
+                if stop:
                     raise StoppedError(
                         f"stopped at step {step} of {report.steps}, and saved; to go on:\n"
                         f"  {_to_go_on(path)}",
-                        requests[0],
+                        stop,
                     )
     except RunError as error:
         raise RunError(

@@ -20,6 +20,7 @@ import safetensors.numpy
 from jaxnn.arrays import Tree, named_leaves
 from jaxnn.errors import RunError
 from jaxnn.files import write_whole
+from jaxnn.training.devices import fetched
 from jaxnn.training.step import TrainState
 
 _UNUSABLE = (
@@ -59,7 +60,7 @@ def save_checkpoint(folder: Path, train_state: TrainState, info: dict[str, Any])
     """
     step = int(train_state.step)
     saved = train_state._replace(key=jax.random.key_data(train_state.key))
-    content = safetensors.numpy.save(jax.device_get(named_leaves(saved)))
+    content = safetensors.numpy.save(fetched(named_leaves(saved)))
     record = {
         "format": 1,
         "step": step,

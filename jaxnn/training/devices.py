@@ -185,6 +185,16 @@ def put(tree: Tree, mesh: Mesh | None, specs: Tree = WHOLE) -> Tree:
     return jax.tree.map(all_placed, specs, tree, is_leaf=lambda x: isinstance(x, PartitionSpec))
 
 
+def fetched(tree: Tree) -> Tree:
+    """Returns arrays on the host, whole; for all processes to call."""
+
+    def fetch(x: Any) -> Any:
+        there = isinstance(x, Array) and not x.is_fully_addressable
+        return jax.device_get(_whole(x) if there else x)
+
+    return jax.tree.map(fetch, tree)
+
+
 def whole(tree: Tree) -> Tree:
     """Gathers what is divided, so that every device has all of it: for all processes to call."""
     return jax.tree.map(_whole, tree)

@@ -65,7 +65,7 @@ def epoch_batches(seed: int, epoch: int, examples: int, batch_size: int) -> np.n
 
 def is_large(split: Split) -> bool:
     """Whether a split had better be streamed: its inputs would fill a quarter of the device."""
-    statistics = jax.devices()[0].memory_stats() or {}
+    statistics = jax.local_devices()[0].memory_stats() or {}
     memory = statistics.get("bytes_limit")
     if memory is None and hasattr(os, "sysconf"):  # the device is the host
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

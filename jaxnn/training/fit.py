@@ -23,6 +23,7 @@ from jaxnn.training.devices import check_mesh, whole
 from jaxnn.training.diagnosis import DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, accuracy, make_evaluate
 from jaxnn.training.feed import is_large, resident, steps_per_epoch, streamed
+from jaxnn.training.processes import agreed
 from jaxnn.training.statistics import Statistics, make_statistics
 from jaxnn.training.step import (
     Examples,
@@ -217,7 +218,7 @@ def fit(
     if step >= end:
         return
     which = (dataset.train, seed, batch_size, step, end)
-    if is_large(dataset.train) if stream is None else stream:
+    if agreed(is_large(dataset.train))[0] if stream is None else stream:
         windows = streamed(*which, chunk_steps, mesh)
     else:
         windows = resident(*which, mesh)
