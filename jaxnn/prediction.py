@@ -115,8 +115,14 @@ def make_predict(
 
 
 def verdicts(
-    network: Layer, loss: Loss, params: Tree, state: Tree, inputs: Array, targets: Array
-) -> tuple[Array, Array, Array]:
+    network: Layer,
+    loss: Loss,
+    params: Tree,
+    state: Tree,
+    inputs: Array,
+    targets: Array,
+    task: Task = classification,
+) -> tuple[Array, ...]:
     """What a network takes each example for, how sure it is, and its loss.
 
     Args:
@@ -125,22 +131,33 @@ def verdicts(
         params: the network's parameters.
         state: the network's state.
         inputs: (batch, *in_shape), as the network takes them.
-        targets: (batch,) int32.
+        targets: (batch,) int32, or as the task has them.
+        task: what the targets are.
 
     Returns:
-        ``(predicted, confidence, losses)``, (batch,) each: int32, and twice float32.
+        ``(predicted, confidence, losses)``, (batch,) each: int32, and twice float32. Of another
+        task than classification ``(answers, losses)``: see ``answers``.
     """
     outputs, _, _ = network.forward(params, state, inputs)
-    confidence = probabilities(outputs, loss).max(-1)
     losses = jax.vmap(lambda output, target: loss(output[None], target[None], None)[0])(
         outputs, targets
     )
+    if task is not classification:
+        found = answers(outputs, loss, task)
+        return found.astype(jnp.float32), losses.astype(jnp.float32)
+    confidence = probabilities(outputs, loss).max(-1)
     predicted = outputs.argmax(-1).astype(jnp.int32)
     return predicted, confidence.astype(jnp.float32), losses.astype(jnp.float32)
 
 
 def look(
-    network: Layer, loss: Loss, params: Tree, state: Tree, inputs: Array, target: Array
+    network: Layer,
+    loss: Loss,
+    params: Tree,
+    state: Tree,
+    inputs: Array,
+    target: Array,
+    task: Task = classification,
 ) -> dict[str, Array]:
     """All that a network does with one example, as arrays by name.
 
@@ -150,20 +167,28 @@ def look(
         params: the network's parameters.
         state: the network's state.
         inputs: (1, *in_shape), as the network takes them.
-        target: (1,) int32: the example's class, or -1 for that which it is taken for.
+        target: (1,) int32: the example's class, or -1 for that which it is taken for; or as the
+            task has it, with NaN for what is put out.
+        task: what the targets are.
 
     Returns:
-        ``target``, ``probabilities`` (classes,) and ``loss``; and of layer i, of those that are not
+        ``target``, ``probabilities`` (classes,) and ``loss``; of another task than classification
+        ``answers``, see there, in place of probabilities; and of layer i, of those that are not
         made of others, ``i.input``, ``i.output``, ``i.d_output``, ``i.d_input`` where there is one,
         and of each parameter the gradient, such as ``i.d_weight``. Numbers are float32.
     """
     outputs, _, _ = network.forward(params, state, inputs)
-    target = jnp.where(target < 0, outputs.argmax(-1), target)
+    if task is classification:
+        target = jnp.where(target < 0, outputs.argmax(-1), target)
+    else:
+        said = outputs if task is regression else (outputs > 0).astype(target.dtype)
+        target = jnp.where(jnp.isnan(target), said, target)
     traced = trace(network, loss, params, state, inputs, target)
     at = {layer.path: layer for layer in traced.layers}
+    name = "probabilities" if task is classification else "answers"
     arrays = {
         "target": target[0],
-        "probabilities": probabilities(outputs, loss)[0],
+        name: answers(outputs, loss, task)[0],
         "loss": traced.loss,
     }
     for i, path in enumerate(leaves(network)):

@@ -103,6 +103,14 @@ class Dataset(NamedTuple):
         return self.train.targets.shape[1:]
 
     @property
+    def output_names(self) -> tuple[str, ...]:
+        """What each number that a network puts out stands for: a class, a label or a target."""
+        if self.task is not regression or self.targets:
+            return self.classes or self.targets
+        count = math.prod(self.out_shape)
+        return tuple(f"target {k}" if count > 1 else "target" for k in range(count))
+
+    @property
     def asked_for(self) -> str:
         """What a network is asked for, in words: "10 classes", "the target price"."""
         if self.task is not regression:

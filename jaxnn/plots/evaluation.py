@@ -52,12 +52,6 @@ def is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and shape[-1] in (1, 3)
 
 
-def target_names(dataset: Dataset) -> list[str]:
-    """Returns what the numbers are called that are learnt: in a row, if they are in rows."""
-    count = int(np.prod(dataset.out_shape))
-    return list(dataset.targets) or [f"target {k}" if count > 1 else "target" for k in range(count)]
-
-
 def _classes(
     dataset: Dataset, split: str, probabilities: np.ndarray, mistakes: int
 ) -> dict[str, Figure]:
@@ -105,7 +99,7 @@ def _numbers(
     what = f"{dataset.name}, {split} split"
     true = dataset.target_values(examples.targets)
     y, t = predicted.reshape(len(true), -1), true.reshape(len(true), -1)
-    names = target_names(dataset)
+    names = dataset.output_names
     found = number_evaluation(
         y, t, names, errors=min(mistakes, _WORST), together=len(dataset.out_shape) > 1
     )

@@ -15,7 +15,7 @@ from jaxnn.metrics import confusion_matrix, confusions
 from jaxnn.network import describe, trace, walk
 from jaxnn.observe import read_metrics
 from jaxnn.plots.curves import drawn_metrics, training_curves
-from jaxnn.plots.evaluation import evaluation_pictures, is_image, target_names
+from jaxnn.plots.evaluation import evaluation_pictures, is_image
 from jaxnn.plots.flow import activation_flow, gradient_flow
 from jaxnn.plots.network import PASSING, columns, network_drawing, plain
 from jaxnn.plots.representations import representation_maps, representations
@@ -201,7 +201,7 @@ def _answer(
         return {"classes": dataset.classes, "target": right}, f": {true}; predicted {said}", ""
     if outputs.size > _MOST_NUMBERS:
         return {"classes": ()}, "", ""
-    names = target_names(dataset)
+    names = dataset.output_names
     pairs = zip(dataset.target_values(outputs), dataset.target_values(target), strict=True)
     figures = [f"{y:.4g}, true {t:.4g}" for y, t in pairs]
     told = "; ".join(f"{name} {pair}" for name, pair in zip(names, figures, strict=True))
@@ -253,7 +253,7 @@ def _representations(run: Run, split: str) -> Picture:
         features=run.dataset.features,
         heading=f"{run.dataset.name}, {split} split: what each layer makes of the examples, in its "
         "principal components (PCA)",
-        number="" if classes else target_names(run.dataset)[0],
+        number="" if classes else run.dataset.output_names[0],
     )
     apart = "the classes" if classes else "the examples"
     caption = (

@@ -7,7 +7,6 @@ import numpy as np
 
 from jaxnn.data import Split
 from jaxnn.network import trace
-from jaxnn.plots.evaluation import target_names
 from jaxnn.plots.plane import decision_map, learned_curves, surface_maps, unit_maps
 from jaxnn.plots.representations import representations
 from jaxnn.plots.style import spaced
@@ -46,7 +45,7 @@ def plane_pictures(run: Run, split: str, source: Split) -> Iterator[Picture]:
     places = [_places(column, _PLACES) for column in all_inputs.T]
     what = f"{dataset.name}, {split} split"
     points = dataset.values(source.inputs)
-    names = list(dataset.classes) or target_names(dataset)
+    names = dataset.output_names
     if dataset.task is regression:
         targets = dataset.target_values(source.targets)
     elif dataset.task is classification:

@@ -15,6 +15,7 @@ from jaxnn.config.calls import plain
 from jaxnn.data import Dataset
 from jaxnn.data.dataset import SPLITS
 from jaxnn.network import LayerSummary, label
+from jaxnn.tasks import METRICS
 from jaxnn.web import formulas
 
 _RATES = {"sgd": 0.1, "adagrad": 0.01, "lion": 1e-4, "muon": 0.02}
@@ -82,7 +83,10 @@ def describe_given(dataset: Dataset, limits: tuple[float, float] | None = None) 
             "shape": list(shape),
             "dtype": str(some.dtype),
             "limits": [min(lowest, 0.0), highest],
-            "classes": list(dataset.classes),
+            "task": dataset.task.name,
+            "metrics": {name: METRICS[name][0] for name in dataset.task.metrics},
+            "classes": list(dataset.output_names),
+            "features": list(dataset.features),
             "splits": {split: len(getattr(dataset, split).targets) for split in SPLITS},
             "image": image,
             "drawable": image,
@@ -98,7 +102,7 @@ def describe_given(dataset: Dataset, limits: tuple[float, float] | None = None) 
         },
         "layer_types": {name: _layer_type(name) for name in {**formulas.LAYERS, **LAYERS}},
         "new_layer": {"layer": "dense", "activation": "relu"},
-        "networks": _networks(shape, len(dataset.classes)),
+        "networks": _networks(shape, dataset.out_shape),
     }
 
 
@@ -130,13 +134,14 @@ def _layer_type(name: str) -> dict[str, Any]:
     return {"kind": formulas.LAYERS[name].kind, "defaults": given, "fields": fields}
 
 
-def _networks(shape: tuple[int, ...], classes: int) -> dict[str, list[Any]]:
+def _networks(shape: tuple[int, ...], out_shape: tuple[int, ...]) -> dict[str, list[Any]]:
     """Returns networks to start from, by what they are called: layers as a config has them."""
 
     def hidden(*sizes: int) -> list[Any]:
         layers = [layer for size in sizes for layer in ({"dense": size}, "relu")]
-        return [*layers, {"dense": classes}]
+        return [*layers, {"dense": math.prod(out_shape)}, *shaped]
 
+    shaped = [{"reshape": list(out_shape)}] if len(out_shape) > 1 else []
     flat = ["flatten"] if len(shape) > 1 else []
     networks = {
         "No hidden layer": [*flat, *hidden()],

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from jaxnn.data import Dataset
 from jaxnn.data.dataset import SplitName
 from jaxnn.errors import JaxnnError
+from jaxnn.tasks import classification
 
 LARGEST_MESSAGE = 64 * 1024
 """Bytes of a message on the live connection."""
@@ -145,7 +146,7 @@ def _read(adapter: pydantic.TypeAdapter[Any], text: str | bytes, what: str) -> A
         raise MessageError(f"{what}{place and f', {place}'}: {first['msg']}"[:500]) from error
 
 
-def stored_input(given: Example, dataset: Dataset) -> tuple[np.ndarray, int | None]:
+def stored_input(given: Example, dataset: Dataset) -> tuple[np.ndarray, Any]:
     """Returns an example's input as the data set stores it, (*in_shape), and its target, if any.
 
     Raises:
@@ -160,7 +161,7 @@ def stored_input(given: Example, dataset: Dataset) -> tuple[np.ndarray, int | No
                 f"index: the {given.split} split has {len(split.targets)} examples, "
                 f"got {given.index}"
             )
-        return split.inputs[given.index], int(split.targets[given.index])
+        return split.inputs[given.index], split.targets[given.index]
     shape, dtype = dataset.in_shape, dataset.train.inputs.dtype
     flat = shape[:-1] if shape[-1:] == (1,) else shape
     # Before an array is made of them: one of texts has room for the longest in each place.
@@ -182,11 +183,13 @@ def stored_input(given: Example, dataset: Dataset) -> tuple[np.ndarray, int | No
         raise MessageError(f"pixels: {error}") from error
     if not np.isfinite(converted).all():
         raise MessageError(f"pixels: expected finite numbers of type {dtype}")
+    if given.target is not None and dataset.task is not classification:
+        raise MessageError(f"target: the task is {dataset.task.name}; give none")
     if given.target is not None and given.target >= len(dataset.classes):
         raise MessageError(
             f"target: expected a class from 0 to {len(dataset.classes) - 1}, got {given.target}"
         )
-    return converted, given.target
+    return converted, None if given.target is None else np.int32(given.target)
 
 
 def _are_numbers(value: Any, shape: tuple[int, ...]) -> bool:

@@ -12,17 +12,20 @@ said as JSON, ``{"error": …}``:
 ``/api/data/{split}/inputs?start=…&count=…``
     Inputs as the data set stores them, little-endian, at most 16 MiB at a time.
 ``/api/data/{split}/targets``
-    Their classes, int32.
+    Their classes, int32; of another task the first eight numbers of each, in the units of the
+    data, or labels, float32.
 ``/api/data/{split}/predictions``
     Packed: ``predicted`` (int32), ``confidence`` and ``loss`` (float32) of each example, at the
     ``step`` of the header. While training runs, it is the step at which the first of those
-    began who wait for the same.
+    began who wait for the same. Of another task, ``answers``, of the form of its targets, take the
+    place of the first two.
 POST ``/api/trace``, ``{"split": …, "index": …}`` or ``{"pixels": …, "target": … or null}``
     Packed: what ``jaxnn.trace`` gives for one example, without the axis of the batch: for layer i
     of ``/api/lab`` ``i.input``, ``i.output``, ``i.d_input``, ``i.d_output``, and ``i.weight``,
     ``i.d_weight`` and so on; ``probabilities`` and ``loss``. In the header are the ``step``, the
     ``predicted`` class, the ``target``, and in ``given`` whether that was given: without one, the
-    predicted class is taken for it.
+    predicted class is taken for it. Of another task, ``answers`` and ``true`` (outputs,) are in
+    the place of probabilities and classes: numbers in the units of the data, or labels.
 POST ``/api/prepare``, ``{"width": …, "height": …, "ink": base64 of a byte a pixel}``
     Packed: ``pixels``, the example that a drawing becomes, as ``predict.py`` prepares it.
 
@@ -64,10 +67,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from jaxnn.data.dataset import SPLITS
 from jaxnn.errors import JaxnnError
 from jaxnn.observe import to_json
+from jaxnn.tasks import classification
 from jaxnn.web import messages
 from jaxnn.web.assets import PAGE, stylesheet
 from jaxnn.web.mailbox import Mailbox
 from jaxnn.web.patience import PatientProtocol
+from jaxnn.web.programs import MOST_SAID, said
 from jaxnn.web.session import Session
 
 CLIENTS = 32
@@ -158,7 +163,10 @@ def make_app(session: Session, port: int) -> ASGIApp:
         return _bytes(examples.inputs[start : start + count])
 
     async def targets(request: Request) -> Response:
-        return _bytes(_split(session, request).targets.astype("<i4"))
+        targets, dataset = _split(session, request).targets, session.experiment.dataset
+        if dataset.task is classification:
+            return _bytes(targets.astype("<i4"))
+        return _bytes(said(dataset, targets)[:, :MOST_SAID].astype("<f4"))
 
     async def predictions(request: Request) -> Response:
         _split(session, request)

@@ -12,7 +12,7 @@
 //                           under the picture says what is seen
 //   lab()                 promises the description of the lab: of the data set, the layers, the config
 //   inputs(split, start, count)   promises the bytes of examples, as they are stored: a Uint8Array
-//   targets(split)        promises the classes of a split's examples: an Int32Array
+//   targets(split, Type)  promises the classes of a split's examples, or their numbers: a typed array
 //   predictions(split)    promises what the network takes these for: {header: {step}, arrays:
 //                         {predicted: int32, confidence: float32, loss: float32}}
 //   trace(example, signal)   promises what the network does with an example; may be aborted

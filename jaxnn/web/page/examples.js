@@ -7,11 +7,12 @@ const FIRST = 1 << 18; // bytes of the first request, so that something is there
 const CHUNK = 1 << 22;
 const AT_ONCE = 3;
 const MOST = 1 << 29; // bytes of images that a page keeps; of larger data sets it shows a part
+const MOST_SAID = 8; // numbers of an example: what the server says at most
 const PATIENCE = 4; // seconds: what takes longer is computed only when somebody asks for it
 
 export class Examples {
   constructor(state) {
-    const { splits, shape, classes, image, limits } = state.lab.dataset;
+    const { task, splits, shape, classes, image, limits } = state.lab.dataset;
     this.state = state;
     this.classes = classes;
     this.shape = shape;
@@ -24,7 +25,11 @@ export class Examples {
       this.splits.push({ name, start: this.count, count: splits[name], step: null, version: 0 });
       this.count += splits[name];
     }
-    this.targets = new Int32Array(this.count);
+    // Of a classification a class each; else of each example the first numbers, or labels.
+    this.Numbers = task === "classification" ? Int32Array : Float32Array;
+    this.width = task === "classification" ? 1 : Math.min(classes.length, MOST_SAID);
+    this.targets = new this.Numbers(this.count * this.width);
+    this.answers = new Float32Array(task === "classification" ? 0 : this.count * this.width);
     this.predicted = new Int32Array(this.count);
     this.confidence = new Float32Array(this.count);
     this.loss = new Float32Array(this.count);
@@ -48,11 +53,11 @@ export class Examples {
     return this.named(split)[0].start + index;
   }
 
-  /** Loads the classes, once. */
+  /** Loads the classes, or what else the targets are, once. */
   loadTargets() {
     this.targetsLoaded ??= Promise.all(
       this.splits.map(async ({ name, start }) => {
-        this.targets.set(await this.state.client.targets(name), start);
+        this.targets.set(await this.state.client.targets(name, this.Numbers), start * this.width);
       }),
     );
     return this.targetsLoaded;
@@ -137,8 +142,11 @@ export class Examples {
     split.asking ??= (async () => {
       try {
         const { header, arrays } = await this.state.client.predictions(split.name);
-        this.predicted.set(arrays.predicted.data, split.start);
-        this.confidence.set(arrays.confidence.data, split.start);
+        if (arrays.answers) this.answers.set(arrays.answers.data, split.start * this.width);
+        else {
+          this.predicted.set(arrays.predicted.data, split.start);
+          this.confidence.set(arrays.confidence.data, split.start);
+        }
         this.loss.set(arrays.loss.data, split.start);
         split.step = header.step;
         split.version++;

@@ -36,8 +36,8 @@ export class Server {
     return new Uint8Array(await getBytes(`api/data/${split}/inputs?start=${start}&count=${count}`));
   }
 
-  async targets(split) {
-    return new Int32Array(await getBytes(`api/data/${split}/targets`));
+  async targets(split, Numbers = Int32Array) {
+    return new Numbers(await getBytes(`api/data/${split}/targets`));
   }
 
   async predictions(split) {

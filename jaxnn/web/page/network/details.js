@@ -20,7 +20,8 @@ export function details(state, columns, at) {
 export function nameOf(lab, columns, k, unit) {
   const column = columns[k];
   if (column.head === null) {
-    if (column.kind !== "image") return `input ${unit}`;
+    const { features } = lab.dataset;
+    if (column.kind !== "image") return features.length === column.count ? `input “${features[unit]}”` : `input ${unit}`;
     const pixel = Math.floor(unit / column.channels);
     return `pixel, row ${Math.floor(pixel / column.width)}, column ${pixel % column.width}`;
   }

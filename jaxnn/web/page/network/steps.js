@@ -213,6 +213,9 @@ function gradientsOf(trace, column, leaf, unit) {
 function explainLoss(lab, trace) {
   const { target } = trace.header;
   const loss = value(trace.arrays.loss.data[0], 4);
+  if (lab.dataset.task !== "classification") {
+    return { formulas: [lab.loss.forward, lab.loss.backward], numbers: [...text(["L = "]), loss] };
+  }
   const numbers = { class: () => lab.dataset.classes[target], p: () => value(trace.arrays.probabilities.data[target], 4) };
   const steps = lab.loss.value ? [...filled(lab.loss.value, numbers), ...text([" = "])] : [];
   return { formulas: [lab.loss.forward, lab.loss.backward], numbers: [...text(["L = "]), ...steps, loss] };

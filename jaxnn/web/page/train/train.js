@@ -15,6 +15,29 @@ async function mayDiscard({ status, lab }) {
   return confirmed(`Fresh weights take the place of those after ${integer(status.step)} steps.${kept}`, "Start anew");
 }
 
+/** The charts of a metric: {elements, draw(reports, scale)}. */
+function measured(key, label) {
+  const title = label[0].toUpperCase() + label.slice(1);
+  const share = key === "accuracy" || key === "macro_f1";
+  const show = share ? percent : number;
+  const whole = chart({ title, train: (r) => r[key], validation: (r) => r.validation[key], show });
+  if (!share && key !== "r2") return { elements: whole.element, draw: whole.draw };
+  // A share near 1 says little on a logarithmic axis: what is missing to 1 does.
+  const wrong = (value) => (value === null ? null : 1 - value);
+  const missing = chart({
+    title: key === "accuracy" ? "Errors" : `1 − ${label}`,
+    train: (r) => wrong(r[key]), validation: (r) => wrong(r.validation[key]), show,
+  });
+  return {
+    elements: [whole.element, missing.element],
+    draw(reports, scale) {
+      whole.element.hidden = scale !== "linear";
+      missing.element.hidden = scale === "linear";
+      (scale === "linear" ? whole : missing).draw(reports, scale);
+    },
+  };
+}
+
 export function mountTrain(element, state) {
   const send = (message) => {
     if (!state.client.send(message)) complain("There is no connection to the lab.");
@@ -64,10 +87,8 @@ export function mountTrain(element, state) {
     scale = target.value;
     drawCurves();
   });
-  const wrong = (accuracy) => (accuracy === null ? null : 1 - accuracy);
   const loss = chart({ title: "Loss", train: (r) => r.loss, validation: (r) => r.validation.loss, show: number });
-  const accuracy = chart({ title: "Accuracy", train: (r) => r.accuracy, validation: (r) => r.validation.accuracy, show: percent });
-  const errors = chart({ title: "Errors", train: (r) => wrong(r.accuracy), validation: (r) => wrong(r.validation.accuracy), show: percent });
+  const measures = Object.entries(state.lab.dataset.metrics).map(([key, label]) => measured(key, label));
   const health = h("ul", { class: "health", "aria-label": "Health", "aria-live": "polite" });
   const layers = h("details", { class: "architecture", open: matchMedia("(min-width: 900px)").matches }, h("summary", {}, state.client.can.configure.includes("model") ? "Network and optimizer" : "Start anew"));
 
@@ -76,7 +97,7 @@ export function mountTrain(element, state) {
     problem,
     table,
     h("div", { class: "rate" }, h("label", { for: "learning-rate" }, "Learning rate"), rate, slider, scheduled),
-    h("div", { class: "curves" }, h("div", { class: "line" }, h("h2", {}, "Curves"), scales), loss.element, accuracy.element, errors.element),
+    h("div", { class: "curves" }, h("div", { class: "line" }, h("h2", {}, "Curves"), scales), loss.element, measures.flatMap(({ elements }) => elements)),
     health);
   let takesFailure = () => false;
   if (state.client.can.configure.length) {
@@ -86,10 +107,7 @@ export function mountTrain(element, state) {
 
   function drawCurves() {
     loss.draw(state.reports, scale);
-    // A share near 1 says little on a logarithmic axis: what is missing to 1 does.
-    accuracy.element.hidden = scale !== "linear";
-    errors.element.hidden = scale === "linear";
-    (scale === "linear" ? accuracy : errors).draw(state.reports, scale);
+    for (const measure of measures) measure.draw(state.reports, scale);
   }
 
   const put = (name, value, text) => {
