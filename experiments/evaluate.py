@@ -94,7 +94,7 @@ def show_numbers(report: dict[str, Any]) -> None:
     table = headed("example", "predicted", "target", "error")
     for row in report["errors"][:MOST_SHOWN]:
         several = zip(row["prediction"][:MOST_NAMED], row["target"][:MOST_NAMED], strict=True)
-        cells = zip(*((f"{y:.5g}", f"{t:.5g}", f"{y - t:+.3g}") for y, t in several), strict=True)
+        cells = zip(*((f"{y:.6g}", f"{t:.6g}", f"{y - t:+.4g}") for y, t in several), strict=True)
         table.add_row(str(row["example"]), *map(", ".join, cells))
     output.print(table)
 

@@ -18,8 +18,8 @@ TaskName = Literal["classification", "regression", "multilabel"]
 METRICS = {
     "accuracy": ("accuracy", ".2%"),
     "macro_f1": ("macro F1", ".2%"),
-    "rmse": ("RMSE", ".4g"),
-    "mae": ("MAE", ".4g"),
+    "rmse": ("RMSE", ".6g"),
+    "mae": ("MAE", ".6g"),
     "r2": ("R²", ".4f"),
     "loss": ("loss", ".4f"),
 }
