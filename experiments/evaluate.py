@@ -84,15 +84,20 @@ def main() -> None:
 
 def show_numbers(report: dict[str, Any]) -> None:
     output = Console(highlight=False, markup=False, emoji=False)
-    if len(report["targets"]) > 1:
+    many = len(report["targets"]) > MOST_SHOWN  # such as the pixels of an image
+    if len(report["targets"]) > 1 and not many:
         table = headed("target", "RMSE", "MAE", "R²")
-        for row in report["targets"][:MOST_SHOWN]:
+        for row in report["targets"]:
             figures = (written(key, row[key]) for key in ("rmse", "mae", "r2"))
             table.add_row(printable(row["name"]), *figures)
         output.print("", table, sep="\n")
     output.print("\nlargest errors", style="bold")
-    table = headed("example", "predicted", "target", "error")
+    table = headed("example", *(["RMSE"] if many else ["predicted", "target", "error"]))
     for row in report["errors"][:MOST_SHOWN]:
+        if many:
+            errors = np.subtract(row["prediction"], row["target"])
+            table.add_row(str(row["example"]), f"{np.sqrt(np.mean(errors**2)):.4g}")
+            continue
         several = zip(row["prediction"][:MOST_NAMED], row["target"][:MOST_NAMED], strict=True)
         cells = zip(*((f"{y:.6g}", f"{t:.6g}", f"{y - t:+.4g}") for y, t in several), strict=True)
         table.add_row(str(row["example"]), *map(", ".join, cells))

@@ -8,6 +8,7 @@ import pytest
 from jaxnn.config import parse_config
 from jaxnn.data import csv, digits
 from jaxnn.errors import ConfigError
+from jaxnn.metrics import number_evaluation
 from jaxnn.runs import load_run, train
 from jaxnn.runs.codes import classes_of, code_pictures
 from jaxnn.runs.pictures import run_pictures
@@ -26,7 +27,20 @@ def settings(data: object, *model: object) -> dict:
 def test_images_beside_what_is_put_out_and_the_plane_of_codes(tmp_path: Path) -> None:
     model = ["flatten", {"dense": 2}, {"dense": 64}, {"reshape": [8, 8, 1]}]
     run = train(parse_config(settings("digits", *model)), tmp_path / "run")
-    assert run.summary["test_r2"] < 1
+    # All pixels are one quantity: what is explained of the variance of each, all together.
+    true = run.dataset.test.inputs.astype(float)
+    errors = run.predict(run.dataset.test.inputs) - true
+    r2 = 1 - np.square(errors).sum() / (true.var(0) * len(true)).sum()
+    rmse = np.sqrt(np.square(errors).mean())
+    assert run.summary["test_r2"] == pytest.approx(r2, rel=1e-4)
+    assert run.summary["test_rmse"] == pytest.approx(rmse, rel=1e-4)
+    found = number_evaluation(
+        (errors + true).reshape(-1, 64),
+        true.reshape(-1, 64),
+        run.dataset.output_names,
+        together=True,
+    )
+    assert (found["r2"], found["rmse"]) == (pytest.approx(r2), pytest.approx(rmse))
     pictures = {picture.name: picture for picture in run_pictures(run)}
     assert {"images-test", "codes-test", "reconstructions-test"} <= set(pictures)
     assert [n for n in pictures["representations-test"].figure.axes[0].texts if n.get_text() == "3"]
