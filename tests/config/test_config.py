@@ -12,11 +12,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 from PIL import Image
 from ruamel.yaml import YAML
 
 from jaxnn import config as configs
-from jaxnn.config import Call, Config, Training, build, differences, load_config, parse_config
+from jaxnn.config import (
+    Call,
+    Config,
+    Experiment,
+    Training,
+    build,
+    differences,
+    load_config,
+    parse_config,
+)
 from jaxnn.data import data_folder
 from jaxnn.errors import ConfigError
 from jaxnn.initializers import Initializer
@@ -24,7 +34,7 @@ from jaxnn.layers import Layer
 from jaxnn.network import map_layers
 from jaxnn.optimizers import Mask, Optimizer, hyperparameters
 from jaxnn.schedules import Schedule, Steps
-from jaxnn.training import fit
+from jaxnn.training import Examples, fit, init_train_state, make_chunk
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 MINIMAL = {"data": "digits", "model": ["flatten", {"dense": 10}], "optimizer": {"sgd": 0.1}}
@@ -71,6 +81,17 @@ def test_a_shipped_config_loads_and_round_trips(path: Path, tmp_path: Path) -> N
     assert load_config(written(tmp_path, config.to_yaml(), "other.yaml")) == config
 
 
+def assert_lowered_for_accelerators(experiment: Experiment) -> None:
+    """Its training program can be written for a GPU and a TPU, without having one."""
+    config, dataset, network, loss, optimizer = experiment
+    state = jax.eval_shape(lambda: init_train_state(network, optimizer, dataset.in_shape, 0))
+    few = Examples(*(jax.ShapeDtypeStruct((9, *x.shape[1:]), x.dtype) for x in dataset.train))
+    batches = jax.ShapeDtypeStruct((2, config.training.batch_size), np.int32)
+    chunk = jax.jit(make_chunk(network, loss, optimizer, experiment.augment, dataset.task))
+    lowered = export.export(chunk, platforms=("cuda", "tpu"))(state, few, batches, 0, 1)
+    assert lowered.platforms == ("cuda", "tpu")
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_config_builds_and_its_resolved_form_builds_the_same(
     path: Path, tmp_path: Path
@@ -87,6 +108,7 @@ def test_a_shipped_config_builds_and_its_resolved_form_builds_the_same(
     if config.data.name == "mnist" and not (data_folder() / "mnist").is_dir():
         pytest.skip("no folder mnist in $JAXNN_DATA")
     experiment = build(config)
+    assert_lowered_for_accelerators(experiment)
     resolved = experiment.config
     steps = config.training.epochs * (
         len(experiment.dataset.train.targets) // config.training.batch_size
