@@ -169,7 +169,7 @@ def label_picture(scores: LabelScores, names: Sequence[str], *, heading: str = "
     for values, color, marker, what in (
         (scores.precision, POSITIVE, "D", "precision: of those said to have it, who do"),
         (scores.recall, NEGATIVE, "o", "recall: of those that have it, who are found"),
-        (scores.accuracy, INK, "|", "accuracy: of all, who are rightly said to have it or not"),
+        (scores.accuracy, INK, "|", "accuracy: of all, who are rightly sorted"),
     ):
         axes.plot(
             values[order], rows, marker, color=color, markersize=6, markeredgewidth=1.5,

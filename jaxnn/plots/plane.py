@@ -102,7 +102,7 @@ def decision_map(
     if handles:
         legend = picture.legend(
             handles, ["…"] * len(names), loc="outside lower left", frameon=False, fontsize=9,
-            ncols=letters_in(0.8 * WIDTH, 9) // (max(map(len, names)) + 5) or 1,
+            ncols=letters_in(0.8 * WIDTH, 9) // (max(map(len, names)) + 8) or 1,
         )  # fmt: skip
         for entry, name in zip(legend.get_texts(), names, strict=True):
             entry.set(text=name, color=INK, parse_math=False)
