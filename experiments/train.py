@@ -11,6 +11,7 @@ Under Slurm, Open MPI or Kubernetes these three are found out; on one machine, s
 """
 
 import argparse
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -72,6 +73,12 @@ def main() -> None:
     elif not arguments.config and not arguments.resume:
         parser.error("a config is needed, such as configs/digits_mlp.yaml, or --resume RUN")
 
+    if arguments.processes:  # if they do not come, JAX ends the process, with words of its own
+        print(
+            f"process {arguments.process} of {arguments.processes} waits for all others, each with "
+            f"a number of its own, for at most {arguments.start_seconds} s",
+            file=sys.stderr,
+        )
     start_process(
         arguments.coordinator, arguments.processes, arguments.process, arguments.start_seconds
     )
