@@ -47,6 +47,11 @@ CONVOLUTIONS: dict[str, tuple[int, int, int, int, Literal["SAME", "VALID"] | int
     "C, 16 to 32, stride 2": (32, 16, 32, 2, 1),
     "C, 32 to 32": (16, 32, 32, 1, "SAME"),
     "C, 64 to 64": (8, 64, 64, 1, "SAME"),
+    "CIFAR, 24 to 64": (31, 24, 64, 1, "SAME"),
+    "CIFAR, 64 to 64": (15, 64, 64, 1, "SAME"),
+    "CIFAR, 64 to 256": (15, 64, 256, 1, "SAME"),
+    "CIFAR, 256 to 256": (7, 256, 256, 1, "SAME"),
+    "CIFAR, 256 to 256, last": (3, 256, 256, 1, "SAME"),
 }
 """Size of the image, channels, units, stride and padding; all kernels are 3 × 3."""
 

@@ -13,14 +13,15 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 
 from jaxnn.arrays import Tree
 from jaxnn.calls import remembered
 from jaxnn.initializers import Initializer, he, zeros
+from jaxnn.layers import winograd
+from jaxnn.layers.blocks import images, map_blocks, sum_blocks
 from jaxnn.layers.layer import Layer, Shape, stateless
-from jaxnn.layers.windows import Padding, Pair, Size, Window, make_window, pad
+from jaxnn.layers.windows import Padding, Size, Window, make_window, pad
 
 
 @remembered
@@ -144,14 +145,27 @@ def weight_gradient(x: Array, dy: Array, weight_shape: Shape, window: Window) ->
     return _choose(on_cpu, by_default, window, x, dy)
 
 
+# From how many channels and units on Winograd's tiles beat its strips. Forward, dx and dW in
+# GFLOP/s of one core (of its CPU time, batch 128, best of five; the machine was busy):
+#
+#                             strips            tiles          PyTorch
+#   32 × 32,  16 →  16    39   30   32     22   16   26     60   50   57
+#   16 × 16,  32 →  64    65   78   51    109  127   94     77   79   54
+#   15 × 15,  64 →  64    87   85   46    136  133  112     94   93   54
+#    8 ×  8,  64 → 128    79   76   69    137  111  127     86   87   57
+#    7 ×  7, 256 → 256    56   48   51    100  102   69     90   90   43
+#    3 ×  3, 256 → 256    51   48   66    112  111  120     83   85   41
+_MANY = 32
+
+
 def _on_cpu(
     weight_shape: Shape, x_shape: Shape, window: Window
 ) -> tuple[Callable[..., Array], Callable[..., Array], Callable[..., Array]]:
     """Returns the algorithms of the three products."""
     if _suits_direct(weight_shape, x_shape):
         return _forward_direct, _input_gradient_patches, _weight_gradient_direct
-    if _suits_winograd(weight_shape, x_shape, window):
-        return _forward_winograd, _input_gradient_winograd, _weight_gradient_winograd
+    if winograd.suits(weight_shape, x_shape, window):
+        return winograd.TILES if min(weight_shape[2:]) >= _MANY else winograd.STRIPS
     return _forward_patches, _input_gradient_patches, _weight_gradient_patches
 
 
@@ -248,7 +262,7 @@ def _forward_patches(x: Array, weight: Array, window: Window) -> Array:
 
     out = window.out(x.shape[1:])
     each = _each_group(product, x.shape[3] // weight.shape[2])
-    return _map_blocks(lambda x: each(x, weight), (x,), out)
+    return map_blocks(lambda x: each(x, weight), (x,), images(out))
 
 
 def _input_gradient_patches(dy: Array, weight: Array, x_shape: Shape, window: Window) -> Array:
@@ -260,7 +274,7 @@ def _input_gradient_patches(dy: Array, weight: Array, x_shape: Shape, window: Wi
         return window.unview([places[:, :, :, i] for i in range(places.shape[3])], x_shape[1:])
 
     each = _each_group(product, x_shape[3] // weight.shape[2])
-    return _map_blocks(lambda dy: each(dy, weight), (dy,), window.out(x_shape[1:]))
+    return map_blocks(lambda dy: each(dy, weight), (dy,), images(window.out(x_shape[1:])))
 
 
 def _weight_gradient_patches(x: Array, dy: Array, weight_shape: Shape, window: Window) -> Array:
@@ -271,7 +285,7 @@ def _weight_gradient_patches(x: Array, dy: Array, weight_shape: Shape, window: W
         return d_weight.reshape(*weight_shape[:3], -1)
 
     each = _each_group(product, x.shape[3] // weight_shape[2])
-    return _sum_blocks(each, (x, dy), window.out(x.shape[1:]))
+    return sum_blocks(each, (x, dy), images(window.out(x.shape[1:])))
 
 
 def _patches(x: Array, window: Window) -> Array:
@@ -324,7 +338,7 @@ def _forward_direct(x: Array, weight: Array, window: Window) -> Array:
         return _sum([_sum(terms[start : start + row]) for start in range(0, len(terms), row)])
 
     # In one piece, XLA would compute it again inside whatever uses it, such as a pool's gradient.
-    return _map_blocks(product, (x,), window.out(image))
+    return map_blocks(product, (x,), images(window.out(image)))
 
 
 def _weight_gradient_direct(x: Array, dy: Array, weight_shape: Shape, window: Window) -> Array:
@@ -336,151 +350,9 @@ def _weight_gradient_direct(x: Array, dy: Array, weight_shape: Shape, window: Wi
         patches = jnp.stack(window.views(planes, (dy.shape[1], dy.shape[2])))
         return patches.reshape(math.prod(weight_shape[:3]), -1) @ dy.reshape(-1, dy.shape[3])
 
-    return _sum_blocks(product, (x, dy), window.out(x.shape[1:])).reshape(weight_shape)
-
-
-# By Winograd's minimal filtering, for 3 × 3 kernels.
-#
-# F(4, 3): four outputs of a convolution with three weights, y = Aᵀ [(G w) ⊙ (Bᵀ x)], take six
-# products instead of twelve. Applied along the height only: along the width, and over the channels,
-# the products are those of matrices, which have half the multiplications of the direct algorithm
-# and are as large as they have to be to be fast. (In both directions, F(2 × 2, 3 × 3) leaves 4/9 of
-# the multiplications and F(4 × 4, 3 × 3) a quarter, but in more, narrower products and with larger
-# transforms: the first was slower, the second no faster.)
-# Matrices and notation: Lavin & Gray 2016, https://arxiv.org/abs/1509.09308.
-
-_OUTPUTS = 4
-_B = np.array(
-    [
-        [4, 0, 0, 0, 0, 0],
-        [0, -4, 4, -2, 2, 4],
-        [-5, -4, -4, -1, -1, 0],
-        [0, 1, -1, 2, -2, -5],
-        [1, 1, 1, 1, 1, 0],
-        [0, 0, 0, 0, 0, 1],
-    ]
-)
-_G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
-_A = np.array(
-    [[1, 0, 0, 0], [1, 1, 1, 1], [1, -1, 1, -1], [1, 2, 4, 8], [1, -2, 4, -8], [0, 0, 0, 1]]
-)
-
-
-def _suits_winograd(weight_shape: Shape, x_shape: Shape, window: Window) -> bool:
-    plain = window.size == (3, 3) and window.stride == window.dilation == (1, 1)
-    return plain and weight_shape[2] == x_shape[3] >= 8
-
-
-def _forward_winograd(x: Array, weight: Array, window: Window) -> Array:
-    """Y = Aᵀ [(G W) (Bᵀ X)] for strips of four rows, from six rows each."""
-    (rows, width), channels, units = window.out(x.shape[1:]), x.shape[3], weight.shape[3]
-    kernels = jnp.einsum("ti,ijcu->tjcu", jnp.asarray(_G, weight.dtype), weight)
-
-    def product(x: Array) -> Array:
-        transformed, strips = _transformed_strips(x, window)
-        # The column j of the kernel meets the image's columns from j on. The three are laid side by
-        # side where that is the smaller matrix: in X, or in the product.
-        if channels < units:
-            z = _three_columns(transformed, width) @ kernels.reshape(6, 3 * channels, units)
-            columns = list(z.reshape(6, len(x), strips, width, units))
-        else:
-            z = transformed.reshape(6, -1, channels) @ kernels.swapaxes(1, 2).reshape(
-                6, channels, 3 * units
-            )
-            z = z.reshape(6, len(x), strips, -1, 3, units)
-            columns = [_sum([z[t, :, :, j : j + width, j] for j in range(3)]) for t in range(6)]
-        y = jnp.stack([_combination(a, columns) for a in _A.T], 2)
-        return y.reshape(len(x), -1, width, units)[:, :rows]
-
-    return _map_blocks(product, (x,), (rows, width))
-
-
-def _input_gradient_winograd(dy: Array, weight: Array, x_shape: Shape, window: Window) -> Array:
-    """Returns the forward product, of dy and the turned kernel."""
-    (top, bottom), (left, right) = window.pads(x_shape[1:])
-    around = window._replace(padding=((2 - top, 2 - bottom), (2 - left, 2 - right)))
-    return _forward_winograd(dy, weight[::-1, ::-1].swapaxes(2, 3), around)
-
-
-def _weight_gradient_winograd(x: Array, dy: Array, weight_shape: Shape, window: Window) -> Array:
-    """dW = Gᵀ [(Bᵀ X)ᵀ (A dY)], the adjoint of the forward product with respect to W."""
-    (_, _, channels, units), (rows, width) = weight_shape, dy.shape[1:3]
-
-    def product(x: Array, dy: Array) -> Array:
-        transformed, strips = _transformed_strips(x, window)
-        dy = pad(dy, ((0, strips * _OUTPUTS - rows), (0, 0)))
-        dz = jnp.stack([_combination(a, [dy[:, p::_OUTPUTS] for p in range(_OUTPUTS)]) for a in _A])
-        return jnp.einsum(
-            "tpc,tpu->tcu", _three_columns(transformed, width), dz.reshape(6, -1, units)
-        )
-
-    d_kernels = _sum_blocks(product, (x, dy), (rows, width)).reshape(6, 3, channels, units)
-    return jnp.einsum("ti,tjcu->ijcu", jnp.asarray(_G, x.dtype), d_kernels)
-
-
-def _transformed_strips(x: Array, window: Window) -> tuple[Array, int]:
-    """Bᵀ X, (6, batch, strips, padded width, channels), and the number of strips."""
-    image = x.shape[1:]
-    (top, bottom), sides = window.pads(image)
-    rows = window.out(image)[0]
-    strips = -(-rows // _OUTPUTS)
-    x = pad(x, ((top, bottom + strips * _OUTPUTS - rows), sides))
-    last = (strips - 1) * _OUTPUTS + 1
-    lines = [x[:, i : i + last : _OUTPUTS] for i in range(6)]
-    return jnp.stack([_combination(b, lines) for b in _B.T]), strips
-
-
-def _three_columns(transformed: Array, width: int) -> Array:
-    """Returns what three neighbouring columns hold, (6, batch · strips · width, 3 channels)."""
-    views = [transformed[..., j : j + width, :] for j in range(3)]
-    return jnp.concatenate(views, -1).reshape(6, -1, 3 * transformed.shape[-1])
-
-
-def _combination(coefficients: np.ndarray, arrays: list[Array]) -> Array:
-    """Σᵢ cᵢ aᵢ, written out: nothing for 0, no product for 1."""
-    terms = [
-        a if c == 1 else -a if c == -1 else float(c) * a
-        for c, a in zip(coefficients, arrays, strict=True)
-        if c
-    ]
-    return _sum(terms)
+    d_weight = sum_blocks(product, (x, dy), images(window.out(x.shape[1:])))
+    return d_weight.reshape(weight_shape)
 
 
 def _sum(arrays: list[Array]) -> Array:
     return sum(arrays[1:], arrays[0])
-
-
-# A block of images.
-
-# How many positions of the output are in one: enough for the matrix products to be fast, few
-# enough for the matrices to stay in the cache.
-_POSITIONS = 8192
-
-
-def _blocks(batch: int, out: Pair) -> int:
-    """Returns the number of blocks, of equal size."""
-    size = max(1, _POSITIONS // (out[0] * out[1]))
-    return next(count for count in range(-(-batch // size), batch + 1) if batch % count == 0)
-
-
-def _map_blocks(function: Callable[..., Array], arrays: tuple[Array, ...], out: Pair) -> Array:
-    """Returns the function of all images, applied to a block of them at a time."""
-    count = _blocks(len(arrays[0]), out)
-    if count == 1:
-        return function(*arrays)
-    y = lax.map(lambda block: function(*block), _split(arrays, count))
-    return y.reshape(-1, *y.shape[2:])
-
-
-def _sum_blocks(function: Callable[..., Array], arrays: tuple[Array, ...], out: Pair) -> Array:
-    """Returns the sum of the function's values for each block."""
-    count = _blocks(len(arrays[0]), out)
-    if count == 1:
-        return function(*arrays)
-    blocks = _split(arrays, count)
-    zero = jnp.zeros_like(jax.eval_shape(function, *(block[0] for block in blocks)))
-    return lax.scan(lambda total, block: (total + function(*block), None), zero, blocks)[0]
-
-
-def _split(arrays: tuple[Array, ...], count: int) -> tuple[Array, ...]:
-    return tuple(a.reshape(count, -1, *a.shape[1:]) for a in arrays)

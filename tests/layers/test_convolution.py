@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec
 from oracles import assert_close, assert_derivatives
 
 from jaxnn.initializers import normal
-from jaxnn.layers import conv2d, convolution
+from jaxnn.layers import blocks, conv2d, convolution, winograd
 from jaxnn.layers.windows import make_window
 
 # Height and width, channels, units, and the arguments of a window.
@@ -18,6 +18,10 @@ CASES = {
     "3x3 VALID": ((8, 5), 8, 2, {"size": 3, "padding": "VALID"}),
     "3x3 wide padding": ((3, 4), 9, 2, {"size": 3, "padding": ((3, 0), (1, 4))}),
     "3x3 one position": ((3, 3), 8, 1, {"size": 3, "padding": "VALID"}),
+    "3x3 tiles of three and beyond": ((6, 11), 8, 9, {"size": 3}),
+    "3x3 tiles of four": ((8, 4), 8, 8, {"size": 3}),
+    "3x3 one row": ((1, 5), 8, 3, {"size": 3}),
+    "3x3 many channels": ((3, 5), 32, 33, {"size": 3}),
     "few channels": ((5, 6), 3, 4, {"size": (3, 2), "padding": ((2, 0), (1, 1))}),
     "1x1": ((3, 4), 2, 5, {"size": 1}),
     "1x1 strided": ((5, 4), 2, 3, {"size": 1, "stride": 2}),
@@ -58,10 +62,10 @@ def products(x, dy, weight, window):
     if weight.shape[2] == x.shape[3]:
         forward += (convolution._forward_direct,)
         d_weight += (convolution._weight_gradient_direct,)
-    if convolution._suits_winograd(weight.shape, x.shape, window):
-        forward += (convolution._forward_winograd,)
-        d_input += (convolution._input_gradient_winograd,)
-        d_weight += (convolution._weight_gradient_winograd,)
+    if winograd.suits(weight.shape, x.shape, window):
+        forward += (winograd.forward_strips, winograd.forward_tiles)
+        d_input += (winograd.input_gradient_strips, winograd.input_gradient_tiles)
+        d_weight += (winograd.weight_gradient_strips, winograd.weight_gradient_tiles)
     return (
         [f(x, weight, window) for f in forward],
         [f(dy, weight, x.shape, window) for f in d_input],
@@ -72,7 +76,7 @@ def products(x, dy, weight, window):
 @pytest.mark.parametrize("name", CASES)
 def test_every_algorithm_computes_the_products(name, monkeypatch):
     (height, width, channels), units, arguments = CASES[name]
-    monkeypatch.setattr(convolution, "_POSITIONS", 2 * height * width)  # two images a block, or so
+    monkeypatch.setattr(blocks, "_POSITIONS", 2 * height * width)  # two images a block, or so
     groups = arguments.get("groups", 1)
     given = {"stride": 1, "padding": "SAME", "dilation": 1, **arguments}
     window = make_window("", *(given[key] for key in ("size", "stride", "padding", "dilation")))
@@ -98,8 +102,8 @@ def test_every_algorithm_computes_the_products(name, monkeypatch):
         dy = random.standard_normal(y.shape)
         expected = (y, *pullback(dy))
         found = jax.jit(products, static_argnums=3)(x, dy, weight, window)
-        winograd, direct = "3x3" in name, groups == 1
-        numbers = (2 + winograd + direct, 2 + winograd, 2 + winograd + direct)
+        filtered, direct = 2 * ("3x3" in name), groups == 1
+        numbers = (2 + filtered + direct, 2 + filtered, 2 + filtered + direct)
         assert tuple(map(len, found)) == numbers
         for one, algorithms in zip(expected, found, strict=True):
             for product in algorithms:
@@ -157,15 +161,16 @@ def test_blocks_change_nothing(batch, monkeypatch):
         return y, layer.backward(params, residuals, dy)
 
     whole = run()
-    monkeypatch.setattr(convolution, "_POSITIONS", 40)
-    assert convolution._blocks(batch, (5, 4)) == {1: 1, 5: 5, 6: 3}[batch]
+    monkeypatch.setattr(blocks, "_POSITIONS", 40)
+    assert blocks._count(batch, blocks.images((5, 4))) == {1: 1, 5: 5, 6: 3}[batch]
     assert_close(run(), whole, 1e-6)
 
 
-def test_devices_each_take_their_part_of_the_batch():
-    layer = conv2d(3)
-    params, _, _ = layer.init(jax.random.key(0), (40, 40, 8))
-    x = np.random.default_rng(0).standard_normal((4, 40, 40, 8), np.float32)
+@pytest.mark.parametrize("channels", [8, 32])
+def test_devices_each_take_their_part_of_the_batch(channels):
+    layer = conv2d(channels)
+    params, _, _ = layer.init(jax.random.key(0), (40, 40, channels))
+    x = np.random.default_rng(0).standard_normal((4, 40, 40, channels), np.float32)
     mesh = jax.make_mesh((1,), ("data",), (jax.sharding.AxisType.Auto,))
     data, everywhere = PartitionSpec("data"), PartitionSpec()
 
