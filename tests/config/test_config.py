@@ -27,7 +27,7 @@ from jaxnn.config import (
     load_config,
     parse_config,
 )
-from jaxnn.data import data_folder
+from jaxnn.data import Dataset, data_folder
 from jaxnn.errors import ConfigError
 from jaxnn.initializers import Initializer
 from jaxnn.layers import Layer
@@ -175,6 +175,7 @@ EXAMPLES: list[tuple[Any, Any]] = [  # a value for each kind of argument without
     (int | float, 0.1),
     (int | list[int], 32),
     (Sequence[float], [0.1, 0.01]),
+    (Dataset, "digits"),
     (Layer, "relu"),
     (Optimizer, {"sgd": 0.1}),
     (Initializer, "zeros"),
