@@ -122,6 +122,7 @@ OF_LAYERS: dict[str, tuple[Any, ...]] = {
     "group_norm": (2,),
     "parallel": (BLOCK, layers.relu()),
     "rematerialize": (layers.serial(layers.dense(3), layers.dropout(0.5)),),
+    "sharded": (layers.dense(3),),
     "reshape": ((8, 12),),
     "serial": (BLOCK, layers.softmax()),
     "shortcut": (BLOCK,),

@@ -73,8 +73,8 @@ LABELS: dict[str, tuple[Any, str, str]] = {
     "1 and 2, two outputs": (Y + 1, "", r"(2,), but own has 3 classes: (3,) is needed"),
     "1 and 2, two classes": (Y + 1, "classes: [a, b], ", "expected one of 2 classes in 'y'"),
     "-1 and 1": (2 * Y - 1, "", "numbered from 0, found -1 at position 0"),
-    "floats": (Y.astype(float), "", "expected classes in 'y'"),
-    "one-hot rows": (np.eye(2)[Y], "", "expected classes in 'y'"),
+    "floats": (Y.astype(float), "", "if the targets can be that, task: classification"),
+    "one-hot rows": (np.eye(2)[Y], "", "a loss for classification, and the task is regression"),
     "one too few": (Y[1:], "", "as many targets as inputs, found 59 in 'y' for 60 in 'x'"),
 }
 
