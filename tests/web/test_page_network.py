@@ -179,7 +179,7 @@ def test_neuron_and_edge_tell_their_numbers(lab: Lab, visit: Visit) -> None:
     page = visit(lab(DIGITS))
     looked(page)
     shown = arrays(page)
-    canvas = page.locator(".stage canvas")
+    canvas = page.locator(".stage canvas[role=application]")
     box = canvas.bounding_box()
     assert box
 
@@ -386,7 +386,7 @@ def test_examples_are_chosen(lab: Lab, visit: Visit) -> None:
 def test_keyboard_alone(lab: Lab, visit: Visit) -> None:
     page = visit(lab(DIGITS))
     looked(page)
-    page.locator(".stage canvas").focus()
+    page.locator(".stage canvas[role=application]").focus()
     page.keyboard.press("ArrowDown")
     expect(page.locator(".card h3")).to_contain_text("Output")
     page.keyboard.press("Shift+ArrowLeft")
@@ -443,7 +443,7 @@ def test_narrow_screen(view: str, lab: Lab, visit: Visit) -> None:
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 380
     spot = page.evaluate("jaxnn.network.spot(1, 5)")
-    canvas = page.locator(".stage canvas")
+    canvas = page.locator(".stage canvas[role=application]")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     assert box
