@@ -107,7 +107,8 @@ def train(
     cost.warn_of_large(config)  # before something that takes long
     experiment = build(config)
     cost.warn_of_large(experiment)
-    mesh, kept = _mesh(experiment), to_keep(experiment)
+    _check_patience(experiment)
+    mesh, kept = experiment.mesh, to_keep(experiment)
     check_alike(config=experiment.config.to_yaml(), data=repr(to_plain(kept.found)))
     with new_directory(config, given) as path:
         write_text(path / CONFIG, experiment.config.to_yaml())
@@ -195,7 +196,8 @@ def _resume(
     else:
         dataset, kept = load_data(path, config, kept, allow_changes=allow_changes)
         experiment = build(config, dataset)
-    mesh = _mesh(experiment)
+    _check_patience(experiment)
+    mesh = experiment.mesh
     start, info = _taken_up(path, experiment, mesh, tell)
     data = repr(to_plain(kept.found))
     check_alike(config=experiment.config.to_yaml(), data=data, checkpoint=str(start.step))
@@ -443,15 +445,13 @@ def initial_state(experiment: Experiment, mesh: Mesh | None = None) -> TrainStat
     return init_train_state(network, optimizer, dataset.in_shape, config.seed, mesh)
 
 
-def _mesh(experiment: Experiment) -> Mesh | None:
-    """Returns the mesh to train on; raises ConfigError for what does not fit the data or it."""
+def _check_patience(experiment: Experiment) -> None:
     if experiment.config.training.patience and not len(experiment.dataset.validation.targets):
         data = experiment.config.data.name
         raise ConfigError(
             "training.patience: waits for a better validation accuracy or loss, and there is no "
             f"validation split: give one (data.{data}.validation), or leave patience out (null)"
         )
-    return experiment.mesh
 
 
 def _total_steps(experiment: Experiment) -> int:
