@@ -273,6 +273,20 @@ def test_numbers_that_are_over_fitted() -> None:
     assert "over-fitting: since epoch 3 the validation loss has risen from 0.3 to 0.7" in sentence
 
 
+def test_labels_that_are_over_fitted() -> None:
+    def of_labels(epoch: float, loss: float, validation: float, accuracy: float) -> Report:
+        metrics = {"accuracy": accuracy, "macro_f1": accuracy}
+        seen = Evaluation(validation, 100, metrics)
+        return report(epoch, loss, metrics=metrics, validation=seen)
+
+    losses, accuracies = [0.8, 0.5, 0.3, 0.4, 0.5, 0.6, 0.7], [0.7, 0.8, 0.9, 0.8, 0.8, 0.7, 0.7]
+    course = enumerate(zip(losses, accuracies, strict=True), 1)
+    watch = health()
+    reports = [of_labels(float(i), 1 / i, *found) for i, found in course]
+    (sentence,) = [sentence for one in reports for sentence in watch(one)]
+    assert "over-fitting: since epoch 3 the validation loss has risen from 0.3 to 0.7" in sentence
+
+
 # Going on with a run
 
 

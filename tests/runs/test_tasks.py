@@ -164,19 +164,31 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(
         resume(tmp_path / "run", ["loss=quadratic"])
 
 
-def test_the_lowest_validation_loss_is_the_best_and_patience_waits_for_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", TASKS)
+def test_the_lowest_validation_loss_is_the_best_and_patience_waits_for_it(
+    task: str, tmp_path: Path
+) -> None:
     write_table(tmp_path)
-    values = config(tmp_path, "regression", epochs=30, patience=2).model_dump()
+    values = config(tmp_path, task, epochs=30, patience=2).model_dump()
     run = train(parse_config(values | {"optimizer": {"adam": 0.3}}), tmp_path / "run")
     course = [row["validation_loss"] for row in rows(run) if "validation_loss" in row]
     best = run.summary["best"]
     assert run.summary["stopped_early"]
     assert best["loss"] == min(course) == run.summary["validation_loss"]
     assert len(course) == best["epoch"] + 2
-    without = config(tmp_path, "regression", patience=2).model_dump()
+    without = config(tmp_path, task, patience=2).model_dump()
     without["data"]["csv"]["validation"] = 0
     with pytest.raises(ConfigError, match="validation accuracy or loss, and there is no"):
         train(parse_config(without), tmp_path / "none")
+
+
+def test_statistics_are_of_every_layer(case: tuple[Run, list[Report]]) -> None:
+    observed = [row["statistics"] for row in rows(case[0]) if "statistics" in row]
+    assert observed
+    for layers in observed:
+        assert list(layers) == ["0 dense", "1 relu", "2 dense"]
+        assert layers["0 dense"]["weight_norm"] > 0
+        assert layers["2 dense"]["gradient_norm"] > 0
 
 
 def test_event_files_have_the_same_numbers(case: tuple[Run, list[Report]]) -> None:
