@@ -24,7 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     With them, as experiments compile: ``XLA_FLAGS= python -m pytest``.
     """
-    if config.option.markexpr == "not slow and not browser":
+    quick = {"not slow and not browser and not long", "not slow and not browser", "long"}
+    if config.option.markexpr in quick:
         flags = "--xla_backend_optimization_level=0"
         if importlib.metadata.version("jaxlib").startswith("0.10."):  # newer ones end at this flag
             flags += " --xla_cpu_use_fusion_emitters=false"  # MLIR takes half the time of compiling

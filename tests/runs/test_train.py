@@ -163,7 +163,9 @@ def test_stopped_within_an_epoch_it_goes_on_to_the_same_end(
     assert reports[0].train_seconds > before["train_seconds"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)]
+)
 def test_a_signal_ends_the_script_with_a_saved_run_and_says_how_to_go_on(
     tmp_path: Path, whole: Path, number: signal.Signals
 ) -> None:
