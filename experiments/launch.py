@@ -9,6 +9,7 @@ GPUs of one machine need no launch.py: one process trains on all of them.)
 
 import argparse
 import datetime
+import os
 import signal
 import socket
 import subprocess
@@ -22,6 +23,8 @@ from types import FrameType
 from jaxnn import cli
 from jaxnn.errors import RunError, printable
 from jaxnn.files import user_path
+from jaxnn.runs.directory import CONFIG, SUMMARY
+from jaxnn.training.rendezvous import FOLLOWED
 
 TRAIN = Path(__file__).with_name("train.py")
 _GRACE = 5
@@ -32,9 +35,11 @@ _SAID = 10
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage="%(prog)s -n N [--restarts K] {CONFIG [--run-dir DIR] | --resume RUN} [key=value …]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-n", "--processes", type=int, required=True, help="how many")
+    parser.add_argument("-n", "--processes", type=int, metavar="N", required=True, help="how many")
     parser.add_argument(
         "--restarts",
         type=int,
@@ -49,12 +54,16 @@ def main() -> None:
         parser.error("-n must be at least 1, and --restarts not negative")
     run = arguments.resume or arguments.run_dir or _default(rest)
     resumed = arguments.resume is not None
+    before = _written(run / SUMMARY)
     for left in range(arguments.restarts, -1, -1):
         place = ["--resume" if resumed else "--run-dir", str(run)]
         status = launch(arguments.processes, [*rest, *place])
-        if status == 0 or left == 0 or status == 2 or status > 128:  # a mistake, or was to stop
+        if status not in (0, 2) and status < 128 and _written(run / SUMMARY) != before:
+            print(f"{run} is complete, all the same", flush=True)
+            status = 0
+        if status in (0, 2) or status > 128 or left == 0:  # done, a mistake, or was to stop
             sys.exit(status)
-        resumed = resumed or (run / "config.yaml").is_file()
+        resumed = resumed or (run / CONFIG).is_file()
         if resumed:  # what was changed for this run is in its config now
             rest = [word for word in rest if word.startswith("--")]
         print(f"going on from the last checkpoint of {run}; restarts left: {left - 1}", flush=True)
@@ -69,14 +78,24 @@ def _default(rest: Sequence[str]) -> Path:
     return Path("runs") / f"{Path(configs[0]).stem}-{stamp}"
 
 
+def _written(path: Path) -> int | None:
+    """Returns when a file was written last; None if there is none."""
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
 def launch(processes: int, arguments: Sequence[str]) -> int:
     """Starts train.py in so many processes; returns an exit status when all have ended."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, str(TRAIN), *arguments, "--coordinator", address]
-    command += ["--processes", str(processes), "--process"]
-    with tempfile.TemporaryDirectory(prefix="jaxnn-launch-") as folder:
+    with (
+        socket.socket() as held,
+        tempfile.TemporaryDirectory(prefix="jaxnn-launch-") as folder,
+    ):
+        # Bound and not listening, it keeps others from the port, and not process 0.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        command = [sys.executable, str(TRAIN), *arguments]
+        command += ["--coordinator", f"127.0.0.1:{held.getsockname()[1]}"]
+        command += ["--processes", str(processes), "--process"]
+        environment = os.environ | {"TMPDIR": folder}  # what a killed process leaves there goes
         logs = [Path(folder) / str(i) for i in range(processes)]
         started: list[subprocess.Popen[bytes]] = []
         asked: list[int] = []
@@ -93,10 +112,16 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         try:
             for i, log in enumerate(logs):
                 with log.open("wb") as file:
-                    output = {} if i == 0 else {"stdout": file, "stderr": subprocess.STDOUT}
-                    # In a session of its own: Ctrl-C reaches it once, through this process.
-                    one = subprocess.Popen([*command, str(i)], start_new_session=True, **output)  # type: ignore[call-overload]
+                    one = subprocess.Popen(
+                        [*command, str(i)],
+                        stdout=file if i else None,
+                        stderr=file if i else None,
+                        env=environment,
+                        start_new_session=True,  # Ctrl-C reaches it once, through this process
+                    )
                 started.append(one)
+                if asked:  # before it could be passed on to this one
+                    one.send_signal(asked[0])
             return _watched(started, logs, asked)
         finally:
             for one in started:
@@ -115,23 +140,24 @@ def _watched(
         if all(one.poll() == 0 for one in started):
             return 0
         time.sleep(0.05)
-    first = [(i, one.returncode) for i, one in enumerate(started) if one.poll() not in (None, 0)]
     end = time.monotonic() + _GRACE
     while time.monotonic() < end and any(one.poll() is None for one in started):
         time.sleep(0.05)
-    for i, status in first:
-        killed = f"was ended by {signal.Signals(-status).name}" if status < 0 else ""
-        if i and status > 0 and started[0].returncode not in (None, 0, status):
-            said = logs[i].read_text(encoding="utf-8", errors="replace").splitlines()[-_SAID:]
-            print(printable("\n".join(said)), file=sys.stderr)
-        if not asked:
-            how = killed or f"has failed, with exit status {status}"
-            print(
-                f"process {i} of {len(started)} {how}; all others end", file=sys.stderr, flush=True
-            )
     if asked:
         return 128 + asked[0]
-    return next((status for _, status in first if status > 0), 1)
+    statuses = [one.returncode for one in started]
+    first = [(i, status) for i, status in enumerate(statuses) if status not in (0, FOLLOWED)]
+    for i, status in first:
+        how = f"has failed, with exit status {status}"
+        if status is None:
+            how = f"has not ended within {_GRACE} s, and is killed"
+        elif status < 0:
+            how = f"was ended by {signal.Signals(-status).name}"
+        elif status == 1 and statuses[0] != 1:  # process 0 has not shown it
+            said = logs[i].read_text(encoding="utf-8", errors="replace").splitlines()[-_SAID:]
+            print(printable("\n".join(said)), file=sys.stderr)
+        print(f"process {i} of {len(started)} {how}; all others end", file=sys.stderr, flush=True)
+    return next((status for _, status in first if status and status > 0), 1)
 
 
 if __name__ == "__main__":

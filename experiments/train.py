@@ -21,7 +21,7 @@ from jaxnn.files import user_path
 from jaxnn.network import summary
 from jaxnn.observe import console
 from jaxnn.runs import own_place, read_config, resume, train
-from jaxnn.training.processes import START, start_process
+from jaxnn.training.processes import START, one_of_several
 
 
 def main() -> None:
@@ -73,16 +73,18 @@ def main() -> None:
     elif not arguments.config and not arguments.resume:
         parser.error("a config is needed, such as configs/digits_mlp.yaml, or --resume RUN")
 
-    if arguments.processes:  # if they do not come, JAX ends the process, with words of its own
+    if arguments.processes:
         print(
-            f"process {arguments.process} of {arguments.processes} waits for all others, each with "
-            f"a number of its own, for at most {arguments.start_seconds} s",
+            f"process {arguments.process} of {arguments.processes} waits for all others, for at "
+            f"most {arguments.start_seconds} s",
             file=sys.stderr,
         )
-    start_process(
-        arguments.coordinator, arguments.processes, arguments.process, arguments.start_seconds
-    )
-    with own_place(arguments.run_dir, arguments.resume) as (first, run_dir, taken_up):
+    with (
+        one_of_several(
+            arguments.coordinator, arguments.processes, arguments.process, arguments.start_seconds
+        ),
+        own_place(arguments.run_dir, arguments.resume) as (first, run_dir, taken_up),
+    ):
         arguments.run_dir, arguments.resume = run_dir, taken_up
         carry_out(arguments, overrides, first)
 

@@ -2,57 +2,58 @@
 
 Each process has its own devices; together they are one mesh. All carry out the same program, so
 whatever one of them decides by itself (what time it is, that somebody pressed Ctrl-C) has to be
-agreed on. A process that dies is missed within ``HEARTBEAT`` seconds, named, and the rest end.
+agreed on. A process that dies is missed at once, or within seconds, named, and the rest end.
 """
 
-import functools
+import atexit
+import contextlib
 import hashlib
+import ipaddress
 import os
 import socket
-import time
+from collections.abc import Iterator, Mapping
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxnn.errors import RunError
+from jaxnn.errors import JaxnnError, RunError, some
+from jaxnn.training.rendezvous import Peer, Watch, gather, hello, report
 
-HEARTBEAT = 10
-"""Seconds without a sign of life after which a process counts as dead, and all others end."""
+HEARTBEAT = 15
+"""Seconds without a heartbeat after which JAX's runtime counts a process as dead, and ends all."""
 
 START = 60
 """Seconds in which all processes have to have started, and found each other."""
 
 
-def start_process(
+@contextlib.contextmanager
+def one_of_several(
     coordinator: str | None = None,
     processes: int | None = None,
     process: int | None = None,
     seconds: int = START,
-) -> None:
-    """Makes this process one of several; to be called before anything is computed.
+) -> Iterator[None]:
+    """Makes this process one of several; to be entered before anything is computed.
 
     Without arguments it does so where Slurm, Open MPI or Kubernetes have started several tasks,
-    which JAX finds out by itself; else nothing.
+    which JAX finds out by itself; else nothing. With them, a process that fails or dies is named by
+    all others, which end; a cluster's scheduler and JAX's runtime do that in their own words.
 
     Args:
-        coordinator: ``host:port``, where process 0 is to be reached.
+        coordinator: ``host:port``, where the others reach process 0.
         processes: how many there are.
         process: the number of this one, from 0.
         seconds: in which all have to have started.
 
     Raises:
-        RunError: if an argument makes no sense, the port is in use, or the others do not answer.
+        RunError: if an argument makes no sense, the port is in use, the others do not come in time
+            or do not fit together, or they cannot reach this machine by its name.
     """
-    initialize = functools.partial(
-        jax.distributed.initialize,
-        initialization_timeout=seconds,
-        heartbeat_timeout_seconds=HEARTBEAT,
-        shutdown_timeout_seconds=HEARTBEAT,
-    )
     if (coordinator, processes, process) == (None, None, None):
         if _in_cluster():
-            initialize()
+            _initialize(seconds)
+        yield
         return
     if coordinator is None or processes is None or process is None:
         raise RunError("of --coordinator, --processes and --process, all are needed or none")
@@ -63,17 +64,55 @@ def start_process(
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 2**16:
         raise RunError(f"--coordinator {coordinator}: expected HOST:PORT, such as 10.0.0.1:12345")
+    me = hello(process, processes)
     if process == 0:
-        _check_port(int(port))
+        peers = gather(me, int(port), seconds)
+        coordinator = f"localhost:{port}"  # here it is reached however the others call it
     else:
-        _await(host, int(port), seconds)
+        peers = report(me, host.strip("[]"), int(port), seconds)
+    watch = Watch(me, peers)
     try:
-        initialize(coordinator, processes, process)
+        _initialize(seconds, coordinator, processes, process)
+        if jax.default_backend() == "cpu":
+            _check_name(peers)
+        yield
+    except BaseException as error:
+        watch.ended(error)
+        atexit.register(watch.leave, _status(error))
+        raise
+    watch.ended()
+
+
+def _initialize(
+    seconds: int,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+) -> None:
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM, and go on
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            process,
+            initialization_timeout=seconds,
+            heartbeat_timeout_seconds=HEARTBEAT,
+            shutdown_timeout_seconds=HEARTBEAT,
+        )
     except Exception as error:  # of various kinds, from version to version
         raise RunError(
-            f"process {process} of {processes} has not found the others at {coordinator} within "
-            f"{seconds} s: are all of them running, each with a number of its own? [{error}]"
+            f"the processes have not found each other within {seconds} s: are all of them running, "
+            f"each with a number of its own? [{error}]"
         ) from error
+
+
+def _status(error: BaseException) -> int:
+    """Returns the exit status of a script that an error ends; see ``jaxnn.cli``."""
+    if isinstance(error, JaxnnError):
+        return 128 + error.signal if hasattr(error, "signal") else 2
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else bool(error.code)
+    return 130 if isinstance(error, KeyboardInterrupt) else 1
 
 
 def _in_cluster() -> bool:
@@ -84,32 +123,24 @@ def _in_cluster() -> bool:
     return {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"} <= os.environ.keys()
 
 
-def _check_port(port: int) -> None:
-    """Raises RunError if the port is in use: the runtime would share it, and wait for ever."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            raise RunError(
-                f"port {port} cannot be used here ({error.strerror}): choose another"
-            ) from error
+def _check_name(peers: Mapping[int, Peer]) -> None:
+    """Raises RunError if others, on other machines, would look for this one on themselves.
 
-
-def _await(host: str, port: int, seconds: int) -> None:
-    """Waits until a port can be reached."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection((host, port), timeout=max(1, seconds)).close()
-            return
-        except OSError as error:
-            if time.monotonic() > end:
-                raise RunError(
-                    f"the coordinator, process 0 at {host}:{port}, does not answer within "
-                    f"{seconds} s ({error}): is it running, and can it be reached from here?"
-                ) from error
-        time.sleep(0.1)
+    On CPUs, collectives are Gloo's, which tells the others the address of this machine's own name.
+    """
+    mine = [here for here, there in (peer.addresses for peer in peers.values()) if here != there]
+    if not mine:  # all are on one machine
+        return
+    name = socket.gethostname()
+    try:
+        found = [str(info[4][0]) for info in socket.getaddrinfo(name, None)]
+    except OSError:
+        found = []
+    if not found or ipaddress.ip_address(found[0]).is_loopback:
+        raise RunError(
+            f"the name of this machine, {name}, stands for {some(found) or 'no address'}, where "
+            f"the others cannot reach it: have /etc/hosts say that it is {mine[0]}"
+        )
 
 
 def agreed(*values: int) -> tuple[int, ...]:
