@@ -68,9 +68,11 @@ def main() -> None:
         show = show_classes
     report = {"run": str(run.path), "split": split, "loss": result.loss} | report
 
+    views = run.known.views
+    seen = f", each in {views} views" if views > 1 and split != "train" else ""
     print(
         f"{split}: {dataset.task.told(result.metrics)}, loss {result.loss:.4f} "
-        f"({result.examples} examples)"
+        f"({result.examples} examples{seen})"
     )
     show(report)
     path = run.path / f"evaluation-{split}.json"

@@ -79,6 +79,23 @@ def orthogonal(key: Array, shape: Shape, *, scale: float = 1.0) -> Array:
     return scale * (q if rows >= columns else q.T).reshape(shape)
 
 
+def dirac(key: Array, shape: Shape) -> Array:
+    """Returns weights that hand their inputs on, and random ones for what outputs there are more.
+
+    Of a convolution's weights, (k_h, k_w, in, out), output i < in has a one in the middle of the
+    kernel at input i and zeros elsewhere; those after it are uniform of variance 1 / (3 fan-in).
+
+    Source: Zagoruyko & Komodakis 2017, https://arxiv.org/abs/1706.00388; as a part of the outputs,
+    Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.3.
+    """
+    *field, inputs, outputs = shape
+    limit = math.sqrt(1 / fans(shape)[0])
+    drawn = jax.random.uniform(key, shape, minval=-limit, maxval=limit)
+    count = min(inputs, outputs)
+    middle = tuple(size // 2 for size in field)
+    return drawn.at[..., :count].set(0).at[(*middle, jnp.arange(count), jnp.arange(count))].set(1)
+
+
 def nielsen_large(key: Array, shape: Shape) -> Array:
     """Returns standard normal numbers: all weights and biases in chapter 1 of Nielsen's book.
 

@@ -86,6 +86,23 @@ def exponential(
 
 
 @remembered
+def linear(peak: float, steps: Steps, *, final: float = 0.0) -> Schedule:
+    """Returns a straight line from ``peak`` to ``final`` at ``steps``; constant from there on.
+
+    Args:
+        peak: the learning rate at step 0.
+        steps: the number of steps to ``final``, at least 1.
+        final: the learning rate at the end.
+
+    Raises:
+        ValueError: if ``steps`` is not positive.
+    """
+    if steps < 1:
+        raise ValueError(f"linear: steps must be at least 1, got {steps}")
+    return lambda step: final + (peak - final) * (1 - jnp.minimum(step / steps, 1))
+
+
+@remembered
 def cosine(peak: float, steps: Steps, *, final: float = 0.0) -> Schedule:
     """Returns half a cosine wave from ``peak`` to ``final`` at ``steps``; constant from there on.
 

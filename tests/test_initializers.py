@@ -7,6 +7,7 @@ import pytest
 
 from jaxnn.initializers import (
     constant,
+    dirac,
     fans,
     glorot,
     he,
@@ -102,3 +103,19 @@ def test_float64_where_it_is_enabled():
         for initializer in (zeros, normal, he, glorot, orthogonal):
             assert initializer(jax.random.key(0), (2, 3)).dtype == jnp.float64
         assert constant(KEY, (2,), value=1).dtype == jnp.float64
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 4, 10), (2, 3, 5, 3), (4, 4)])
+def test_dirac_hands_inputs_on_and_draws_the_rest(shape):
+    *field, inputs, outputs = shape
+    count = min(inputs, outputs)
+    w = np.asarray(dirac(KEY, shape))
+    x = np.random.default_rng(0).standard_normal(shape[:-1])
+    y = np.tensordot(x, w, len(shape) - 1)  # of one patch
+    middle = x[tuple(size // 2 for size in field)]
+    np.testing.assert_allclose(y[:count], middle[:count], rtol=1e-6)
+    drawn = w[..., count:]
+    if drawn.size:
+        limit = np.prod(shape[:-1]) ** -0.5
+        assert 0.9 * limit < np.abs(drawn).max() <= limit
+        assert drawn.std() == pytest.approx(limit / 3**0.5, rel=0.15)

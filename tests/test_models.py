@@ -31,6 +31,12 @@ NETWORKS = {
     "bird_cnn": (models.bird_cnn(), PHOTOGRAPH, 2, 896 + 18_496 + 73_856 + 524_544 + 514),
     # 5² · 16, 3² · 16 · 32, 3² · 32 · 64; scales and biases; 4² · 64 inputs.
     "fast_mnist": (models.fast_mnist(), DIGIT, 10, 400 + 4_608 + 18_432 + 2 * 112 + 10_250),
+    # A bias for each of 24 filters; 3² · 24 · 64 and so on; biases without scales; 256 inputs.
+    "airbench": (
+        models.airbench(),
+        *(PHOTOGRAPH, 10),
+        24 + 9 * (24 * 64 + 64**2 + 64 * 256 + 3 * 256**2) + 2 * 576 + 2_560,
+    ),
     # The paper says 0.27 million. 3² · 3 · 16; six convolutions a stage, the first of which has
     # half the channels to see; a scale and a bias for each of the 7 · 16 + 6 · 32 + 6 · 64.
     "resnet20": (
@@ -71,6 +77,7 @@ TINY = {
     ),
     "fast_mnist": (models.fast_mnist(3), (14, 11, 1)),
     "bird_cnn": (models.bird_cnn(3), (8, 9, 3)),
+    "airbench": (models.airbench(3, channels=[3, 4, 5]), (25, 26, 1)),
     "resnet20": (models.resnet20(3), (5, 4, 3)),
 }
 
@@ -84,6 +91,7 @@ def test_derivatives(name: str) -> None:
         # Drawn here: it is quicker, and no layer is of zeros, which no gradient passes.
         like = jax.eval_shape(lambda key: network.init(key, in_shape)[:2], jax.random.key(0))
         params, state = jax.tree.map(lambda p: 0.5 * random.standard_normal(p.shape), like)
+        state = jax.tree.map(np.abs, state)  # as variances are, and whether whiten has seen a batch
         x = random.standard_normal((3, *in_shape))
         dy = random.standard_normal((3, 3))
 

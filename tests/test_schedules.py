@@ -5,7 +5,15 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnn.schedules import constant, cosine, exponential, one_cycle, piecewise, warmup_cosine
+from jaxnn.schedules import (
+    constant,
+    cosine,
+    exponential,
+    linear,
+    one_cycle,
+    piecewise,
+    warmup_cosine,
+)
 
 STEPS = np.arange(40)
 
@@ -20,6 +28,8 @@ PAIRS = {
         exponential(0.5, 7, decay=0.5, staircase=True, final=0.1),
         optax.exponential_decay(0.5, 7, 0.5, staircase=True, end_value=0.1),
     ),
+    "linear": (linear(0.3, 30), optax.linear_schedule(0.3, 0.0, 30)),
+    "linear final": (linear(0.3, 30, final=0.1), optax.linear_schedule(0.3, 0.1, 30)),
     "cosine": (cosine(0.3, 30), optax.cosine_decay_schedule(0.3, 30)),
     "cosine final": (cosine(0.3, 30, final=0.03), optax.cosine_decay_schedule(0.3, 30, 0.1)),
     "warmup_cosine": (

@@ -10,7 +10,8 @@ from jaxnn.config.config import Config
 from jaxnn.data import Dataset, augmentation
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.errors import ConfigError
-from jaxnn.layers import Layer, in_precision
+from jaxnn.layers import Layer, average_views, in_precision
+from jaxnn.layers.views import count_views
 from jaxnn.network import describe
 from jaxnn.optimizers import Optimizer
 from jaxnn.training import make_mesh, prepared, steps_per_epoch
@@ -35,6 +36,18 @@ class Experiment(NamedTuple):
     network: Layer
     loss: losses.Loss
     optimizer: Optimizer
+
+    @property
+    def views(self) -> int:
+        """How many views of an image the trained network's answer is the mean of."""
+        return count_views(**dict(self.config.evaluation))
+
+    @property
+    def answering(self) -> Layer:
+        """The network as it is used after training: with the config's views of an image."""
+        if self.views == 1:
+            return self.network
+        return average_views(self.network, **dict(self.config.evaluation))
 
     @property
     def augment(self) -> Augmentation | None:
@@ -121,6 +134,10 @@ def build(
         raise ConfigError(f"loss.{config.loss.name}: {error}") from error
     net = prepared(net, dataset)
     experiment = Experiment(config, dataset, net, loss, config.optimizer.build("optimizer"))
+    try:
+        jax.eval_shape(lambda: experiment.answering.init(jax.random.key(0), dataset.in_shape)[:2])
+    except ValueError as error:
+        raise ConfigError(f"evaluation: {error}") from error
     if experiment.augment is not None:
         keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
         inputs = jax.ShapeDtypeStruct((1, *dataset.in_shape), "float32")

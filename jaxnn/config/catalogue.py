@@ -82,7 +82,7 @@ def _returning(
 DATASETS = Family("data set", _returning(Dataset, data, but={"from_arrays"}), annotation=Dataset)
 LAYERS = Family(
     "layer",
-    _returning(Layer, layers, models, but={"before", "in_precision", "stateless"}),
+    _returning(Layer, layers, models, but={"average_views", "before", "in_precision", "stateless"}),
     annotation=Layer,
     list_as="serial",
     accepts_import=True,
@@ -91,10 +91,14 @@ LOSSES = Family("loss", _returning(tuple[Array, Array], losses), direct=True)
 INITIALIZERS = Family(
     "initializer", _returning(Array, initializers), annotation=Initializer, direct=True
 )
-_PIECES = {"trace", *(name for name in vars(optimizers) if name.startswith("scale_by_"))}
+_PIECES = {
+    "trace",
+    "normalize_weights",
+    *(name for name in vars(optimizers) if name.startswith("scale_by_")),
+}
 OPTIMIZERS = Family(
     "optimizer",
-    _returning(Optimizer, optimizers, but={"partition", *_PIECES}),
+    _returning(Optimizer, optimizers, but=_PIECES),
     annotation=Optimizer,
     accepts_import=True,
 )

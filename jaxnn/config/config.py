@@ -53,6 +53,21 @@ class Training(Strict):
     stream: bool | None = None
 
 
+class Evaluation(Strict):
+    """In which views the trained network is shown an image, over which its answer is averaged.
+
+    That is for evaluation at the end and prediction; see ``jaxnn.layers.average_views``. During
+    training, and of the training split in the summary, there is one view.
+
+    Attributes:
+        mirror: whether there are mirror images.
+        shift: by how many pixels images are moved, too; 0 for not.
+    """
+
+    mirror: bool = False
+    shift: Annotated[int, Field(ge=0, lt=2**15)] = 0
+
+
 class Devices(Strict):
     """On how many devices to train; they change nothing but rounding.
 
@@ -77,6 +92,7 @@ class Config(Strict):
         loss: a call of one of ``LOSSES``.
         optimizer: a call of one of ``OPTIMIZERS``.
         training: see ``Training``.
+        evaluation: see ``Evaluation``.
         devices: see ``Devices``.
         seed: where everything random in the run follows from.
     """
@@ -88,6 +104,7 @@ class Config(Strict):
     loss: Annotated[Call, CallOf(LOSSES)] = default_call(losses.softmax_cross_entropy, LOSSES)
     optimizer: Annotated[Call, CallOf(OPTIMIZERS)]
     training: Training = Training()
+    evaluation: Evaluation = Evaluation()
     devices: Devices = Devices()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 

@@ -17,6 +17,7 @@ from jaxnn import optimizers
 from jaxnn.config.calls import Call, plain
 from jaxnn.config.catalogue import FAMILIES, Family, unknown
 from jaxnn.errors import shown
+from jaxnn.optimizers.wrappers import Which
 from jaxnn.schedules import Steps
 
 _Int = Annotated[int, Field(ge=-(2**31), lt=2**31)]
@@ -33,6 +34,7 @@ _TYPES: list[tuple[Any, Any]] = [
     (Sequence[float], list[float]),
     (float | Sequence[float] | np.ndarray, float | list[float]),
     (str | Path, str),
+    (optimizers.Mask | Which, Which),
 ]
 
 

@@ -18,7 +18,8 @@ cutout 35 (196), shift 74 (236), mixup 193 (217), affine 358 (680), elastic 1141
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -29,12 +30,33 @@ from jaxnn.collectives import examples_before
 Augmentation = Callable[[Array, Array, Array], tuple[Array, Array]]
 
 
+@dataclass(frozen=True)
+class ByEpoch:
+    """An augmentation that follows from the epoch, too; called as any other, from the first.
+
+    Attributes:
+        at: ``epoch -> augmentation``, with epochs counted from 0; it may be traced.
+    """
+
+    at: Callable[[Array | int], Augmentation]
+
+    def __call__(self, keys: Array, images: Array, targets: Array) -> tuple[Array, Array]:
+        """Augments as in the first epoch."""
+        return self.at(0)(keys, images, targets)
+
+
 class ClassCount:
     """Marks an argument that a config need not give: it is the data's number of classes."""
 
 
 def compose(augmentations: Sequence[Augmentation]) -> Augmentation:
     """Applies augmentations one after the other, each with keys of its own."""
+    if any(isinstance(augmentation, ByEpoch) for augmentation in augmentations):
+        return ByEpoch(
+            lambda epoch: compose(
+                [a.at(epoch) if isinstance(a, ByEpoch) else a for a in augmentations]
+            )
+        )
 
     def apply(keys: Array, images: Array, targets: Array) -> tuple[Array, Array]:
         for i, augmentation in enumerate(augmentations):
@@ -45,12 +67,13 @@ def compose(augmentations: Sequence[Augmentation]) -> Augmentation:
     return apply
 
 
-def shift(distance: int | float, *, fill: float = 0.0) -> Augmentation:
+def shift(distance: int | float, *, fill: float | Literal["reflect"] = 0.0) -> Augmentation:
     """Moves each image by whole pixels, up to ``distance`` to any side, all moves equally likely.
 
     Args:
         distance: an integer counts pixels; a fraction, in (0, 1), is one of height and width.
-        fill: the value of what was outside.
+        fill: the value of what was outside, or "reflect": it is what a mirror along the outermost
+            pixels shows.
 
     Raises:
         ValueError: if ``distance`` is neither; later, if it moves images out of sight.
@@ -68,7 +91,10 @@ def shift(distance: int | float, *, fill: float = 0.0) -> Augmentation:
             if m >= n:
                 raise ValueError(f"shift: images of {sides[0]}×{sides[1]} cannot move {m} pixels")
         pad = [(0, 0), *((m, m) for m in most), (0, 0)]
-        padded = jnp.pad(images, pad, constant_values=fill)
+        if fill == "reflect":
+            padded = jnp.pad(images, pad, mode="reflect")
+        else:
+            padded = jnp.pad(images, pad, constant_values=fill)
 
         def move(key: Array, image: Array) -> Array:
             start = jax.random.randint(key, (2,), 0, 2 * jnp.array(most) + 1)
@@ -96,6 +122,27 @@ def flip(probability: float = 0.5) -> Augmentation:
         return jnp.where(flipped[:, None, None, None], images[:, :, ::-1], images), targets
 
     return apply
+
+
+def alternating_flip() -> Augmentation:
+    """Mirrors each image, left and right exchanged, in every other epoch; half of them in each.
+
+    In two epochs, every image is seen in both forms; of those that ``flip`` makes, half are the
+    same twice. What begins with which form follows from the image itself, as it comes: what
+    moves or changes images is to stand behind. It needs to know the epoch: ``fit`` says it.
+
+    Source: Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.6.
+    """
+
+    def at(epoch: Array | int) -> Augmentation:
+        def apply(keys: Array, images: Array, targets: Array) -> tuple[Array, Array]:
+            _image_shape("alternating_flip", images)
+            flipped = (_hash(images) + jnp.asarray(epoch).astype(jnp.uint32)) % 2 == 1
+            return jnp.where(flipped[:, None, None, None], images[:, :, ::-1], images), targets
+
+        return apply
+
+    return ByEpoch(at)
 
 
 def affine(
@@ -262,6 +309,16 @@ def _image_shape(name: str, images: Array) -> tuple[int, int, int]:
             f"{images.shape[1:]}"
         )
     return images.shape[1], images.shape[2], images.shape[3]
+
+
+def _hash(images: Array) -> Array:
+    """A number for each image, (batch,) uint32, even or odd by chance, but the same each time."""
+    bits = lax.bitcast_convert_type(images.astype(jnp.float32), jnp.uint32)
+    x = bits.reshape(len(images), -1).sum(1, dtype=jnp.uint32)
+    # The last steps of MurmurHash3, after which every bit depends on all.
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        x = (x ^ (x >> shift)) * jnp.uint32(factor)
+    return x ^ (x >> 16)
 
 
 def _sample(images: Array, y: Array, x: Array, fill: float) -> Array:

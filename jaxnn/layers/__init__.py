@@ -29,9 +29,12 @@ from jaxnn.layers.normalization import batch_norm, group_norm, layer_norm, rms_n
 from jaxnn.layers.pooling import avg_pool, global_avg_pool, max_pool
 from jaxnn.layers.shaping import flatten, reshape
 from jaxnn.layers.sharded import sharded
+from jaxnn.layers.views import average_views
+from jaxnn.layers.whitening import whiten
 
 __all__ = [
     "Layer",
+    "average_views",
     "avg_pool",
     "batch_norm",
     "before",
@@ -64,4 +67,5 @@ __all__ = [
     "standardize",
     "stateless",
     "tanh",
+    "whiten",
 ]

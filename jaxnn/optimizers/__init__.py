@@ -24,7 +24,7 @@ from jaxnn.optimizers.adaptive import (
     scale_by_rss,
 )
 from jaxnn.optimizers.momentum import lion, scale_by_lion, sgd, trace
-from jaxnn.optimizers.muon import matrices_only, muon, scale_by_muon
+from jaxnn.optimizers.muon import muon, normalize_weights, scale_by_muon
 from jaxnn.optimizers.optimizer import (
     Mask,
     Optimizer,
@@ -32,8 +32,10 @@ from jaxnn.optimizers.optimizer import (
     apply_updates,
     chain,
     clip_by_global_norm,
+    filters_only,
     global_norm,
     hyperparameters,
+    matrices_only,
     scale_by_learning_rate,
     set_hyperparameters,
     weights_only,
@@ -58,11 +60,13 @@ __all__ = [
     "chain",
     "clip_by_global_norm",
     "exponential_moving_average",
+    "filters_only",
     "global_norm",
     "hyperparameters",
     "lion",
     "matrices_only",
     "muon",
+    "normalize_weights",
     "partition",
     "rmsprop",
     "scale_by_adam",

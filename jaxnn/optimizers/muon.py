@@ -9,9 +9,10 @@ from jax import Array, lax
 
 from jaxnn.arrays import Tree
 from jaxnn.calls import remembered
-from jaxnn.collectives import on_whole
+from jaxnn.collectives import on_whole, sum_over_parts
 from jaxnn.optimizers.adaptive import scale_by_adam
 from jaxnn.optimizers.optimizer import (
+    KeyPath,
     Mask,
     Optimizer,
     add_decayed_weights,
@@ -22,16 +23,13 @@ from jaxnn.optimizers.optimizer import (
     corrected,
     global_norm,
     make_state,
+    matrices_only,
+    precise,
     scale_by_learning_rate,
     weights_only,
 )
 from jaxnn.optimizers.wrappers import partition
 from jaxnn.schedules import Schedule
-
-
-def matrices_only(params: Tree) -> Tree:
-    """The mask that is True for parameters of two or more axes."""
-    return jax.tree.map(lambda p: p.ndim >= 2, params)
 
 
 @remembered
@@ -44,6 +42,7 @@ def muon(
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
+    normalize: bool = False,
     weight_decay: float = 0.0,
     mask: Mask = weights_only,
     matrices: Mask = matrices_only,
@@ -64,6 +63,8 @@ def muon(
         b1: see ``adam``.
         b2: see ``adam``.
         eps: added to denominators, in Adam too; above 0.
+        normalize: whether matrices are given the Frobenius norm √out before each step; see
+            ``normalize_weights``.
         weight_decay: decoupled, as in ``adamw``.
         mask: which parameters decay.
         matrices: which parameters are orthogonalized: by default, those of two or more axes. One of
@@ -81,7 +82,39 @@ def muon(
         ),
         *([add_decayed_weights(weight_decay, mask=mask)] if weight_decay else []),
         scale_by_learning_rate(learning_rate),
+        *([normalize_weights(mask=matrices)] if normalize else []),
     )
+
+
+@remembered
+def normalize_weights(*, mask: Mask = matrices_only) -> Optimizer:
+    """Adds what gives a weight W (…, out) the Frobenius norm √out; stands last in a chain.
+
+    So θ ← √out θ / ‖θ‖ + update: a step starts from weights of a size that does not change. What
+    follows them has to make nothing of it, as ``batch_norm`` does; then a step of one size turns
+    them by as much at all times.
+
+    Source: Jordan 2024, https://github.com/KellerJordan/cifar10-airbench (the variant with Muon).
+
+    Args:
+        mask: which parameters are normalized.
+    """
+
+    def init(params: Tree) -> Tree:
+        return ()
+
+    def update(gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
+        def normalized(path: KeyPath, update: Array, p: Array, chosen: bool) -> Array:
+            if not chosen:
+                return update
+            square = sum_over_parts(path, jnp.sum(jnp.square(p.astype(precise(p)))))
+            # Weights that are zero have no direction, and stay.
+            factor = jnp.where(square > 0, lax.rsqrt(square / p.shape[-1]), 1)
+            return update + (factor - 1).astype(update.dtype) * p
+
+        return jax.tree_util.tree_map_with_path(normalized, gradients, params, mask(params)), state
+
+    return Optimizer(init, update)
 
 
 @remembered

@@ -113,6 +113,16 @@ def weights_only(params: Tree) -> Tree:
     )
 
 
+def matrices_only(params: Tree) -> Tree:
+    """The mask that is True for parameters of two or more axes."""
+    return jax.tree.map(lambda p: p.ndim >= 2, params)
+
+
+def filters_only(params: Tree) -> Tree:
+    """The mask that is True for parameters of three or more axes, as those of convolutions have."""
+    return jax.tree.map(lambda p: p.ndim >= 3, params)
+
+
 @remembered
 def add_decayed_weights(weight_decay: float, *, mask: Mask = weights_only) -> Optimizer:
     """Adds λ θ to the updates of the parameters that the mask selects."""

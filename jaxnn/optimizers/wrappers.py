@@ -1,5 +1,7 @@
 """Optimizers made of others: for some of the parameters, of several batches, averaged."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -11,17 +13,46 @@ from jaxnn.optimizers.optimizer import (
     Optimizer,
     apply_updates,
     check_decay,
+    check_is_optimizer,
+    filters_only,
     make_state,
+    matrices_only,
     precise,
+    weights_only,
 )
+
+Which = Literal["weights", "matrices", "filters"]
+
+_MASKS: dict[str, Mask] = {
+    "weights": weights_only,
+    "matrices": matrices_only,
+    "filters": filters_only,
+}
 
 
 @remembered
-def partition(mask: Mask, selected: Optimizer, others: Optimizer) -> Optimizer:
+def partition(mask: Mask | Which, selected: Optimizer, others: Optimizer) -> Optimizer:
     """One optimizer for the parameters that the mask selects, and another for the rest.
 
     The state is a pair of theirs; each sees trees with None in the place of what is the other's.
+
+    Args:
+        mask: a mask, or the name of one: "weights" (``weights_only``: what is called so),
+            "matrices" (``matrices_only``: of two or more axes) or "filters" (``filters_only``: of
+            three or more).
+        selected: any optimizer.
+        others: any optimizer.
+
+    Raises:
+        ValueError: if there is no mask of that name.
+        TypeError: if one of the optimizers is none.
     """
+    if isinstance(mask, str):
+        if mask not in _MASKS:
+            raise ValueError(f"partition: mask must be one of {', '.join(_MASKS)}, got {mask!r}")
+        mask = _MASKS[mask]
+    check_is_optimizer("partition: selected", selected)
+    check_is_optimizer("partition: others", others)
 
     def split(tree: Tree, chosen: Tree) -> tuple[Tree, Tree]:
         return (

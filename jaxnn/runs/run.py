@@ -138,7 +138,7 @@ class Run:
 
     @cached_property
     def _predict(self) -> Predict:
-        return make_predict(self.network, self.known.loss, task=self.known.dataset.task)
+        return make_predict(self.known.answering, self.known.loss, task=self.known.dataset.task)
 
 
 def load_run(path: str | Path, *, network: Layer | None = None, allow_changes: bool = False) -> Run:
@@ -211,7 +211,13 @@ def alike(outputs: np.ndarray, expected: np.ndarray) -> bool:
 
 
 def evaluate(
-    experiment: Experiment, params: Tree, state: Tree, split: str, mesh: Mesh | None = None
+    experiment: Experiment,
+    params: Tree,
+    state: Tree,
+    split: str,
+    mesh: Mesh | None = None,
+    *,
+    views: bool = True,
 ) -> Evaluation:
     """Loss and metrics on one of the splits "train", "validation" and "test".
 
@@ -221,12 +227,14 @@ def evaluate(
         state: the network's state.
         split: which one.
         mesh: of the devices on which they lie, as ``fit`` leaves them; None for one device.
+        views: whether outputs are averaged over the views that the config asks for, if any.
 
     Raises:
         RunError: if the split is empty.
         DataError: if the examples are missing.
     """
     _, dataset, network, loss, _ = experiment
+    network = experiment.answering if views else network
     if dataset.missing:
         raise DataError(dataset.missing)
     examples = getattr(dataset, split)

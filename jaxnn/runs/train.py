@@ -63,6 +63,8 @@ _HARMLESS = {
     "name",
     "devices.data",
     "devices.parameters",
+    "evaluation.mirror",
+    "evaluation.shift",
     "training.epochs",
     "training.chunk_steps",
     "training.statistics_steps",
@@ -387,7 +389,9 @@ def finish(
         final = best_state
     save_model(path / MODEL, final.params, final.state)
     results = {
-        split: evaluate(experiment, final.params, final.state, split, mesh)
+        split: evaluate(
+            experiment, *(final.params, final.state), split, mesh, views=split != "train"
+        )
         for split in SPLITS
         if len(getattr(experiment.dataset, split).targets)
     }

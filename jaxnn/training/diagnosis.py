@@ -63,6 +63,7 @@ def diagnose(
     train_state: TrainState,
     examples: Examples,
     batches: Array,
+    steps_per_epoch: int | None = None,
 ) -> Diagnosis | None:
     """Takes the steps of a chunk again, one by one, and looks at everything they compute.
 
@@ -74,6 +75,7 @@ def diagnose(
         train_state: the state at the start of the chunk.
         examples: all examples.
         batches: which of them each step of the chunk sees, (steps, batch_size).
+        steps_per_epoch: see ``make_step``.
 
     Returns:
         The first quantity that is not finite, or None.
@@ -85,7 +87,7 @@ def diagnose(
     def look(train_state: TrainState, batch: Examples) -> tuple[TrainState, Array, Array]:
         step, params, state, _, key = train_state
         if augment is not None:
-            batch = augmented(augment, key, step, batch)
+            batch = augmented(augment, key, step, batch, steps_per_epoch)
         inputs, targets = batch
         keys = example_keys(key, step, len(targets)) if network.draws else None
         traced = trace(network, loss, params, state, inputs, targets, train=True, key=keys)

@@ -199,7 +199,7 @@ def fit(
     if mesh is not None:
         check_mesh(mesh, network, loss, optimizer, batch_size)
     parts = (prepared(network, dataset), weighted(loss, dataset.class_weights), optimizer)
-    chunk = make_chunk(*parts, augment, task, center, mesh)
+    chunk = make_chunk(*parts, augment, task, center, mesh, steps)
     statistics = make_statistics(*parts)
     evaluate = make_evaluate(parts[0], loss, dataset=dataset, mesh=mesh)
     if start is None:
@@ -232,7 +232,7 @@ def fit(
         batch = jax.tree.map(lambda x: x[batches[position]], examples)
         if augment is None:
             return batch
-        return augmented(augment, train_state.key, train_state.step - 1, batch)
+        return augmented(augment, train_state.key, train_state.step - 1, batch, steps)
 
     # A chunk of no steps compiles the program and changes nothing.
     started = time.perf_counter()
@@ -267,7 +267,7 @@ def fit(
         train_seconds += seconds
         if not np.isfinite(total_loss) or (step == end and not _finite(train_state.params)):
             taken = window.batches[first : first + count]
-            found = diagnose(*parts, augment, whole(before), window.examples, taken)
+            found = diagnose(*parts, augment, whole(before), window.examples, taken, steps)
             raise DivergedError(step, found)
         validation = None
         if step % steps == 0 and len(dataset.validation.targets):

@@ -107,12 +107,16 @@ def rising_rate(
         raise ValueError(f"steps must be at least 10, got {steps}")
     if not seeds:
         raise ValueError("seeds must have at least one")
-    epochs = -(-(steps + 1) // steps_per_epoch(dataset, batch_size))
+    per_epoch = steps_per_epoch(dataset, batch_size)
+    epochs = -(-(steps + 1) // per_epoch)
     rates = np.geomspace(first, last, steps)
     network = prepared(network, dataset)
     check_task(loss, dataset.task, dataset.asked_for)
     counted = weighted(loss, dataset.class_weights)
-    step = make_step(network, counted, optimizer, augment, dataset.task, dataset.target_center)
+    step = make_step(
+        *(network, counted, optimizer, augment),
+        *(dataset.task, dataset.target_center, per_epoch),
+    )
 
     @jax.jit
     def losses(

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxnn.arrays import Tree
 from jaxnn.collectives import AXES, batch_positions, batch_sum, divided_params, gradient_sum
 from jaxnn.data import Dataset, Split
-from jaxnn.data.augmentation import Augmentation
+from jaxnn.data.augmentation import Augmentation, ByEpoch
 from jaxnn.layers import Layer, before, standardize
 from jaxnn.layers.layer import Shape
 from jaxnn.losses import Loss
@@ -147,6 +147,7 @@ def make_step(
     augment: Augmentation | None = None,
     task: Task = classification,
     center: ArrayLike = 0.0,
+    steps_per_epoch: int | None = None,
 ) -> Callable[[TrainState, Examples], tuple[TrainState, Totals]]:
     """Makes the function ``(train_state, batch) -> (train_state, totals)``.
 
@@ -162,12 +163,13 @@ def make_step(
             correctly is then said of its augmented form; of probabilities, the largest counts.
         task: what the targets are.
         center: what a regression's targets lie around; see ``Dataset.target_center``.
+        steps_per_epoch: for augmentations that follow from the epoch; None for an endless one.
     """
 
     def step(train_state: TrainState, batch: Examples) -> tuple[TrainState, Totals]:
         count, params, state, optimizer_state, key = train_state
         if augment is not None:
-            batch = augmented(augment, key, count, batch)
+            batch = augmented(augment, key, count, batch, steps_per_epoch)
         keys = example_keys(key, count, len(batch.targets)) if network.draws else None
         value, gradients, state, outputs = loss_and_gradients(
             network, loss, params, state, batch.inputs, batch.targets, key=keys
@@ -190,6 +192,7 @@ def make_chunk(
     task: Task = classification,
     center: ArrayLike = 0.0,
     mesh: Mesh | None = None,
+    steps_per_epoch: int | None = None,
 ) -> Chunk:
     """Compiles many steps into one program, ``(train_state, examples, batches, start, count)``.
 
@@ -202,7 +205,7 @@ def make_chunk(
     The arguments are those of ``make_step``, and the mesh of the devices over which each step is
     mapped; None for one device.
     """
-    step = make_step(network, loss, optimizer, augment, task, center)
+    step = make_step(network, loss, optimizer, augment, task, center, steps_per_epoch)
 
     def chunk(
         train_state: TrainState, examples: Examples, batches: Array, start: Array, count: Array
@@ -242,8 +245,16 @@ def example_keys(key: Array, step: Array, batch_size: int) -> Array:
     return jax.vmap(lambda i: jax.random.fold_in(step_key, i))(batch_positions(batch_size))
 
 
-def augmented(augment: Augmentation, key: Array, step: Array, batch: Examples) -> Examples:
+def augmented(
+    augment: Augmentation,
+    key: Array,
+    step: Array,
+    batch: Examples,
+    steps_per_epoch: int | None = None,
+) -> Examples:
     """The batch as the step of this number sees it; its inputs as floating-point numbers."""
+    if isinstance(augment, ByEpoch):
+        augment = augment.at(step // steps_per_epoch if steps_per_epoch else 0)
     # No step has this number: what layers draw stays the same with or without augmentation.
     keys = example_keys(jax.random.fold_in(key, 2**32 - 1), step, len(batch.targets))
     inputs = batch.inputs.astype(jnp.result_type(float))

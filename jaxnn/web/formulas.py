@@ -81,6 +81,14 @@ LAYERS: dict[str, Formula] = {
             "bias": "∂L/∂b = Σ ∂L/∂y over positions",
         },
     ),
+    "whiten": Formula(
+        "convolution",
+        "y = [x ⋆ W, -x ⋆ W] + b, W from the data: it whitens their patches",
+        {
+            "x": "∂L/∂x = ∂L/∂y ∗ [W, -W], each output's gradient spread over what it saw",
+            "bias": "∂L/∂b = Σ ∂L/∂y over positions",
+        },
+    ),
     "relu": _elementwise("y = max(x, 0)", "[x > 0]")._replace(
         y="max({x}, 0)", dx="{dy} · [{x} > 0]"
     ),

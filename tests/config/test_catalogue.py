@@ -18,11 +18,12 @@ from jaxnn.config.catalogue import (
 from jaxnn.data import augmentation
 
 OTHERS = {
-    layers: {"before", "in_precision", "stateless"},
+    layers: {"average_views", "before", "in_precision", "stateless"},
     losses: {"check_targets", "check_task", "example_weights", "weighted"},
     optimizers: {
-        *("apply_updates", "averaged_params", "global_norm", "hyperparameters", "matrices_only"),
-        *("partition", "set_hyperparameters", "trace", "weights_only", "scale_by_adam"),
+        *("apply_updates", "averaged_params", "filters_only", "global_norm", "hyperparameters"),
+        *("matrices_only", "normalize_weights", "set_hyperparameters", "trace", "weights_only"),
+        "scale_by_adam",
         *("scale_by_learning_rate", "scale_by_lion", "scale_by_muon", "scale_by_rms"),
         "scale_by_rss",
     },

@@ -33,6 +33,7 @@ from jaxnn.initializers import Initializer
 from jaxnn.layers import Layer
 from jaxnn.network import map_layers
 from jaxnn.optimizers import Mask, Optimizer, hyperparameters
+from jaxnn.optimizers.wrappers import Which
 from jaxnn.schedules import Schedule, Steps
 from jaxnn.training import Examples, fit, init_train_state, make_chunk
 
@@ -98,7 +99,7 @@ def test_a_shipped_config_builds_and_its_resolved_form_builds_the_same(
 ) -> None:
     config = load_config(path)
     if config.data.name == "image_folder":  # a few images do, in folders of the same names
-        for name in ("bird", "cat"):
+        for name in ("bird", *map(str, range(9))):
             (tmp_path / "images" / name).mkdir(parents=True)
             for k in range(8):
                 picture = Image.fromarray(np.full((5, 4, 3), 30 * k, np.uint8))
@@ -150,6 +151,7 @@ training: {epochs: 2, batch_size: 100}
         "loss": dump["loss"],
         "optimizer": {"adamw": {**dump["optimizer"]["adamw"], "learning_rate": schedule}},
         "training": Training().model_dump() | {"epochs": 2, "batch_size": 100},
+        "evaluation": {"mirror": False, "shift": 0},
         "devices": {"data": "all", "parameters": 1},
         "seed": 0,
     }
@@ -178,6 +180,7 @@ EXAMPLES: list[tuple[Any, Any]] = [  # a value for each kind of argument without
     (Dataset, "digits"),
     (Layer, "relu"),
     (Optimizer, {"sgd": 0.1}),
+    (Mask | Which, "weights"),
     (Initializer, "zeros"),
     (float | Schedule, 0.1),
 ]

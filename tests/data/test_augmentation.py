@@ -10,8 +10,10 @@ from scipy import ndimage, stats
 
 from jaxnn.data.augmentation import (
     Augmentation,
+    ByEpoch,
     _sample,
     affine,
+    alternating_flip,
     compose,
     cutout,
     elastic,
@@ -23,13 +25,14 @@ from jaxnn.data.augmentation import (
 ALL: list[Augmentation] = [
     shift(2),
     flip(),
+    alternating_flip(),
     affine(rotation=15, scale=0.2, shear=0.2, translation=1.5),
     elastic(8, 2),
     cutout(3),
     mixup(0.5, classes=3),
     compose([shift(0.2), flip(), cutout(2)]),
 ]
-NAMES = ["shift", "flip", "affine", "elastic", "cutout", "mixup", "compose"]
+NAMES = ["shift", "flip", "alternating_flip", "affine", "elastic", "cutout", "mixup", "compose"]
 
 
 def some_keys(count: int, seed: int = 0) -> jax.Array:
@@ -93,6 +96,33 @@ def test_shift_is_one_of_scipys_and_all_are_as_likely(
     found = applied(shift(distance, fill=7), np.broadcast_to(image, (count, *image.shape)))
     numbers = np.bincount([expected[x.tobytes()] for x in found], minlength=len(moves))
     assert stats.chisquare(numbers).pvalue > 1e-3
+
+
+def test_shift_may_reflect_what_was_outside() -> None:
+    image = some_images(4, 5, 2)
+    found = applied(shift(2, fill="reflect"), np.broadcast_to(image, (300, *image.shape)))
+    padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), "reflect")
+    expected = {padded[i : i + 4, j : j + 5].tobytes() for i in range(5) for j in range(5)}
+    assert {x.tobytes() for x in found} == expected
+
+
+def test_alternating_flip_shows_each_image_in_both_forms() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (1000, 3, 4, 2)).astype(np.float32)
+    augmentation = compose([alternating_flip(), flip(0.0)])
+    assert isinstance(augmentation, ByEpoch)
+    flipped = []
+    for epoch in range(4):
+        order = np.random.default_rng(epoch).permutation(len(images))
+        found = np.empty_like(images)
+        found[order] = applied(augmentation.at(epoch), images[order], seed=epoch)
+        flipped.append(np.all(found == images[:, :, ::-1], (1, 2, 3)))
+        assert np.all(flipped[-1] | np.all(found == images, (1, 2, 3)))
+    assert abs(flipped[0].mean() - 0.5) < 0.07  # four standard errors
+    np.testing.assert_array_equal(flipped[1], ~flipped[0])
+    np.testing.assert_array_equal(flipped[2:], flipped[:2])
+    np.testing.assert_array_equal(
+        applied(augmentation, images), applied(augmentation.at(0), images)
+    )
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])

@@ -11,6 +11,7 @@ from oracles import assert_close
 import jaxnn.layers
 import jaxnn.network
 from jaxnn.layers import (
+    average_views,
     avg_pool,
     batch_norm,
     before,
@@ -42,6 +43,7 @@ from jaxnn.layers import (
     softplus,
     standardize,
     tanh,
+    whiten,
 )
 
 BLOCK = serial(dense(5), tanh())
@@ -73,17 +75,19 @@ LAYERS = {
         softplus(),
         standardize(0.5, 2.0),
         tanh(),
+        whiten(),
         BLOCK,
         shortcut(BLOCK),
         parallel(BLOCK, relu(), how="concatenate"),
         rematerialize(serial(dense(5), dropout(0.5)))._replace(name="rematerialize"),
         sharded(serial(dense(5), dropout(0.5)))._replace(name="sharded"),
+        average_views(serial(flatten(), dense(3)))._replace(name="average_views"),
         before(BLOCK, tanh())._replace(name="before"),
         in_precision(BLOCK, jnp.float32)._replace(name="in_precision"),
     ]
 }
 WIDE = {"in_precision", "standardize"}  # these give float32, whatever the input's type
-IMAGES = {"avg_pool", "conv2d", "global_avg_pool", "max_pool"}
+IMAGES = {"average_views", "avg_pool", "conv2d", "global_avg_pool", "max_pool", "whiten"}
 
 
 def in_shape(name):

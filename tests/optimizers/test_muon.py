@@ -5,7 +5,7 @@ import pytest
 from oracles import assert_close
 from stepping import GRADIENTS, PARAMS, run
 
-from jaxnn.optimizers import muon, scale_by_muon
+from jaxnn.optimizers import muon, normalize_weights, scale_by_muon
 
 
 def test_muon_decays_the_weights_of_matrices_as_optax_does():
@@ -29,3 +29,23 @@ def test_muon_makes_singular_values_nearly_one(shape):
     u, _, vt = np.linalg.svd(gradient["weight"].reshape(matrix.shape), full_matrices=False)
     turned = u.T @ matrix @ vt.T  # U and V are left as they are, so this is diagonal
     np.testing.assert_allclose(turned, np.diag(np.diagonal(turned)), atol=1e-4)
+
+
+def test_normalized_muon_steps_from_weights_of_one_norm():
+    """As the paper's program does it: first the weight, then the step, no longer normalized."""
+    random = np.random.default_rng(0)
+    params = {"weight": random.standard_normal((3, 3, 2, 5), np.float32), "bias": np.ones(5)}
+    gradients = {"weight": random.standard_normal((1, 3, 3, 2, 5), np.float32)}
+    gradients["bias"] = np.ones((1, 5))
+    plain, _ = run(muon(0.05), params, gradients)
+    found, _ = run(muon(0.05, normalize=True), params, gradients)
+    w = params["weight"]
+    expected = w * np.sqrt(5) / np.linalg.norm(w) + (plain["weight"][0] - w)
+    np.testing.assert_allclose(found["weight"][0], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found["bias"], plain["bias"])
+
+
+def test_weights_that_are_zero_are_not_normalized():
+    optimizer, params = normalize_weights(), {"weight": np.zeros((2, 3), np.float32)}
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    np.testing.assert_array_equal(updates["weight"], 0)

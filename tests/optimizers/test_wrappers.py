@@ -6,6 +6,7 @@ import pytest
 from oracles import assert_close
 from stepping import GRADIENTS, PARAMS, STEPS, run
 
+from jaxnn.arrays import named_leaves
 from jaxnn.optimizers import (
     accumulate,
     adam,
@@ -13,6 +14,7 @@ from jaxnn.optimizers import (
     averaged_params,
     chain,
     exponential_moving_average,
+    partition,
     sgd,
 )
 
@@ -75,3 +77,29 @@ def test_a_donated_state_holds_no_array_twice():
         return apply_updates(params, updates), state
 
     jax.jit(step, donate_argnums=0)((params, optimizer.init(params)))
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        ("weights", {"filters.weight", "dense.weight"}),
+        ("matrices", {"filters.weight", "dense.weight", "dense.table"}),
+        ("filters", {"filters.weight"}),
+    ],
+)
+def test_partition_knows_masks_by_name(name: str, chosen: set[str]) -> None:
+    params = {
+        "filters": {"weight": jnp.ones((3, 3, 1, 2)), "bias": jnp.ones(2)},
+        "dense": {"weight": jnp.ones((2, 4)), "table": jnp.ones((3, 2)), "bias": jnp.ones(4)},
+    }
+    optimizer = partition(name, sgd(1.0), sgd(0.0))  # type: ignore[arg-type]
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    moved = {key for key, update in named_leaves(updates).items() if np.any(update)}
+    assert moved == chosen
+
+
+def test_partition_refuses_what_it_cannot_use() -> None:
+    with pytest.raises(ValueError, match="mask must be one of weights, matrices, filters, got 'x'"):
+        partition("x", sgd(1.0), sgd(1.0))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="partition: others is no Optimizer but a float"):
+        partition("weights", sgd(1.0), 0.1)  # type: ignore[arg-type]

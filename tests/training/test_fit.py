@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from jaxnn.data import Dataset, Split, digits
-from jaxnn.data.augmentation import compose, mixup, shift
+from jaxnn.data.augmentation import ByEpoch, compose, mixup, shift
 from jaxnn.layers import Layer, dense, dropout, flatten, relu, serial
 from jaxnn.losses import softmax_cross_entropy
 from jaxnn.optimizers import adam, set_hyperparameters, sgd
@@ -127,6 +127,22 @@ def test_augmentation_follows_from_seed_and_step_alone(reference: bytes) -> None
     assert middle.step == 17
     *_, last = fit(*parts, **options, start=middle.train_state)
     assert numbers(last) == once
+
+
+def test_an_augmentation_is_told_the_epoch() -> None:
+    """Whatever the chunks, and taken up within an epoch: every target is the epoch's number."""
+
+    def at(epoch: Any) -> Any:
+        return lambda keys, images, targets: (images * 0, targets * 0 + epoch)
+
+    parts = (plain_network(), softmax_cross_entropy, sgd(0.0), some_digits(validation=0))
+    options: dict[str, Any] = {"batch_size": 150, "epochs": 3, "augment": ByEpoch(at)}
+    reports = list(fit(*parts, **options, chunk_steps=1))
+    by_epoch = [{r.loss for r in reports if np.ceil(r.epoch) == epoch} for epoch in (1, 2, 3)]
+    assert [len(losses) for losses in by_epoch] == [1, 1, 1]
+    assert len(set.union(*by_epoch)) == 3
+    resumed = list(fit(*parts, **options, chunk_steps=2, start=reports[2].train_state))
+    assert [r.loss for r in resumed[-1:]] == [reports[-1].loss]
 
 
 def test_only_training_is_augmented() -> None:
