@@ -12,6 +12,7 @@ from jaxnn import data, initializers, interop, losses, models, optimizers, sched
 from jaxnn.check import check_layer
 from jaxnn.layers import (
     Layer,
+    average_views,
     avg_pool,
     batch_norm,
     before,
@@ -44,6 +45,7 @@ from jaxnn.layers import (
     standardize,
     stateless,
     tanh,
+    whiten,
 )
 from jaxnn.losses import (
     hinge,
@@ -76,6 +78,7 @@ __all__ = [
     "adam",
     "adamw",
     "apply_updates",
+    "average_views",
     "avg_pool",
     "batch_norm",
     "before",
@@ -135,6 +138,7 @@ __all__ = [
     "trace",
     "training",
     "walk",
+    "whiten",
 ]
 
 

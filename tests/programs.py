@@ -128,6 +128,9 @@ OF_LAYERS: dict[str, tuple[Any, ...]] = {
     "shortcut": (BLOCK,),
     "standardize": (0.5, 2.0),
 }
+UNTRAINED = {"airbench", "whiten"}
+"""Programs know no eigenvectors, which the first batch of training is whitened by."""
+
 FURTHER_LAYERS = {
     "avg_pool overlapping": layers.avg_pool(3, stride=2, padding="SAME"),
     "before": layers.before(BLOCK, layers.standardize(0.5, 2.0)),
@@ -152,6 +155,7 @@ OF_OPTIMIZERS: dict[str, tuple[Any, ...]] = {
     "chain": (optimizers.clip_by_global_norm(1.0), optimizers.sgd(0.1)),
     "clip_by_global_norm": (0.5,),
     "exponential_moving_average": (0.9,),
+    "partition": ("weights", optimizers.muon(0.1, normalize=True), optimizers.sgd(0.1)),
 }
 FURTHER_OPTIMIZERS = {
     "adam nesterov": optimizers.adam(0.01, nesterov=True),
@@ -181,7 +185,7 @@ def layer_case(name: str) -> Case:
             y, new_state, residuals = layer.forward(params, state, x, train=train, key=keys)
             return y, new_state, layer.backward(params, residuals, dy)
 
-        return in_mode(False), in_mode(True)
+        return in_mode(False), None if name in UNTRAINED else in_mode(True)
 
     keys = jax.random.split(jax.random.key(1), BATCH)
     x, dy = normal(BATCH, *SHAPE, seed=1), normal(BATCH, *out_shape, seed=2)
@@ -196,7 +200,8 @@ def model_case(name: str) -> Case:
 
     def gradients(params: Any, state: Any, inputs: Any, targets: Any, keys: Any) -> Any:
         loss = losses.softmax_cross_entropy
-        return network.loss_and_gradients(model, loss, params, state, inputs, targets, key=keys)
+        arrays, train = (params, state, inputs, targets), name not in UNTRAINED
+        return network.loss_and_gradients(model, loss, *arrays, key=keys, train=train)
 
     keys = jax.random.split(jax.random.key(1), 2)
     inputs = jax.ShapeDtypeStruct((2, *shape), "float32")
