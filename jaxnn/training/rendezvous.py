@@ -90,9 +90,12 @@ class Peer:
         line = self.lines.readline(_LONGEST)
         if not line:
             return None
-        message = json.loads(line)
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            message = None
         if not isinstance(message, dict):
-            raise ValueError("something else than a process of jaxnn")
+            raise ValueError("what answers there does not wait for processes")
         return message
 
     def has_gone(self) -> bool:
@@ -193,7 +196,7 @@ def _hello_of(message: dict[str, Any] | None) -> Hello:
     it = Hello(**{key: (message or {}).get(key) for key in Hello._fields})  # type: ignore[arg-type]
     kinds = (int, int, str, str)
     if not all(isinstance(value, kind) for value, kind in zip(it, kinds, strict=True)):
-        raise ValueError("something else than a process of jaxnn")
+        raise ValueError("no process of jaxnn")
     return it
 
 

@@ -119,13 +119,12 @@ def test_a_run_is_restarted_after_a_death(config: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @linux
 def test_a_run_goes_on_wherever_a_process_was_killed(config: Path, tmp_path: Path) -> None:
-    longer = (config, "training.precision=float64", "training.epochs=20")
+    longer = (config, "training.precision=float64", "training.epochs=6")
     launch("-n", "4", *longer, "--run-dir", tmp_path / "undisturbed")
     undisturbed = arrays(tmp_path / "undisturbed")
     steps = json.loads((tmp_path / "undisturbed" / "summary.json").read_text())["steps"]
     rng = random.Random(0)
-    seconds: list[float] = []
-    for i, (before, after) in enumerate([(4, 4), (4, 2)] * 10 + [(2, 4)] * 4):
+    for i, (before, after) in enumerate([(4, 4), (4, 2), (2, 4), (4, 4), (4, 2)] * 5):
         run, moment = tmp_path / f"killed-{i}", rng.uniform(0, 0.9) * steps
         victim = rng.randrange(before)
         launcher = start(LAUNCH, "-n", str(before), *longer, "--run-dir", run)
@@ -136,7 +135,8 @@ def test_a_run_goes_on_wherever_a_process_was_killed(config: Path, tmp_path: Pat
         os.kill(number_of(launcher, victim), signal.SIGKILL)
         began = time.monotonic()
         _, errors = launcher.communicate(timeout=30)
-        seconds.append(time.monotonic() - began)
+        seconds = time.monotonic() - began
+        print(f"{before} → {after}, step {moment:.0f}: {seconds:.1f} s after process {victim}")
         assert f"process {victim} of {before} was ended by SIGKILL" in errors
         assert not (run / "summary.json").exists()
         launch("-n", str(after), "--resume", run)
@@ -146,7 +146,6 @@ def test_a_run_goes_on_wherever_a_process_was_killed(config: Path, tmp_path: Pat
                 np.testing.assert_array_equal(found[name], array)
             else:
                 np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-9)
-    print(f"all others have ended within {max(seconds):.1f} s, mostly {np.median(seconds):.1f} s")
 
 
 def reached(run: Path) -> int:
