@@ -195,7 +195,8 @@ def _hello_of(message: dict[str, Any] | None) -> Hello:
     """Returns what a process says of itself; ValueError if it is none of ours."""
     it = Hello(**{key: (message or {}).get(key) for key in Hello._fields})  # type: ignore[arg-type]
     kinds = (int, int, str, str)
-    if not all(isinstance(value, kind) for value, kind in zip(it, kinds, strict=True)):
+    known = all(isinstance(value, kind) for value, kind in zip(it, kinds, strict=True))
+    if not known or not 0 < it.process < it.processes:
         raise ValueError("no process of jaxnn")
     return it
 

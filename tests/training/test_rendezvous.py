@@ -106,6 +106,10 @@ def test_whoever_else_comes_to_the_port_does_no_harm(port: int) -> None:
         for said in (b"GET / HTTP/1.1\r\n\r\n", deep, b'{"process": 1}\n', b"9" * 20_000, b""):
             with socket.create_connection(("127.0.0.1", port)) as connection:
                 connection.sendall(said)
+        stranger = Peer(socket.create_connection(("127.0.0.1", port)))
+        stranger.send(**one(9)._asdict())
+        assert stranger.receive(10) is None
+        stranger.close()
 
     assert meet(port, one(0), one(1), one(2), before=others) == [[1, 2], [0], [0]]
 
