@@ -193,15 +193,22 @@ def _sum_of_squares(x: Array) -> Array:
 
 
 def hyperparameters(state: Tree) -> dict[str, Array]:
-    """The hyper-parameters in an optimizer's state, by name: floating-point scalars."""
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {path[-1].key: leaf for path, leaf in leaves if _is_hyperparameter(path)}
+    """The hyper-parameters in an optimizer's state, by name: floating-point scalars.
+
+    Of several of one name, as ``partition`` may have them, it is the first.
+    """
+    found: dict[str, Array] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        if _is_hyperparameter(path):
+            found.setdefault(path[-1].key, leaf)
+    return found
 
 
 def set_hyperparameters(state: Tree, **values: float | Array) -> Tree:
     """An optimizer's state with other hyper-parameters, of the same types: nothing recompiles.
 
-    A learning rate that follows a schedule is overwritten by the schedule at the next step.
+    A learning rate that follows a schedule is overwritten by the schedule at the next step. All of
+    a name are set.
 
     Raises:
         ValueError: if the optimizer has no hyper-parameter of a name.
@@ -216,6 +223,13 @@ def set_hyperparameters(state: Tree, **values: float | Array) -> Tree:
         return leaf
 
     return jax.tree_util.tree_map_with_path(replaced, state)
+
+
+def with_hyperparameters_of(state: Tree, other: Tree) -> Tree:
+    """An optimizer's state with the hyper-parameters, each in its place, of another like it."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, ours, theirs: theirs if _is_hyperparameter(path) else ours, state, other
+    )
 
 
 def _is_hyperparameter(path: KeyPath) -> bool:

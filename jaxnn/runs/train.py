@@ -25,7 +25,7 @@ from jaxnn.files import write_text
 from jaxnn.observe import chance, check_tensorboard, health, metrics, read_metrics, to_json
 from jaxnn.observe import tensorboard as event_files
 from jaxnn.observe.metrics import cut, is_number
-from jaxnn.optimizers import hyperparameters, set_hyperparameters
+from jaxnn.optimizers.optimizer import with_hyperparameters_of
 from jaxnn.runs.data import Kept, load_data, read_data, say_old, to_keep, write_data
 from jaxnn.runs.directory import (
     CHECKPOINTS,
@@ -205,8 +205,8 @@ def _resume(
     check_alike(config=experiment.config.to_yaml(), data=data, checkpoint=str(start.step))
     if any(key.partition(".")[0] == "optimizer" for key in changes):
         fresh = experiment.optimizer.init(start.params)
-        values = hyperparameters(fresh)
-        start = start._replace(optimizer_state=set_hyperparameters(start.optimizer_state, **values))
+        changed = with_hyperparameters_of(start.optimizer_state, fresh)
+        start = start._replace(optimizer_state=changed)
     step, steps = int(start.step), _total_steps(experiment)
     ended = step >= steps or (info["stopped_early"] and not changes)
     if ended and (path / SUMMARY).is_file():

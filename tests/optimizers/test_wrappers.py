@@ -14,9 +14,11 @@ from jaxnn.optimizers import (
     averaged_params,
     chain,
     exponential_moving_average,
+    hyperparameters,
     partition,
     sgd,
 )
+from jaxnn.optimizers.optimizer import with_hyperparameters_of
 
 
 def test_accumulated_parts_equal_the_whole():
@@ -103,3 +105,19 @@ def test_partition_refuses_what_it_cannot_use() -> None:
         partition("x", sgd(1.0), sgd(1.0))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="partition: others is no Optimizer but a float"):
         partition("weights", sgd(1.0), 0.1)  # type: ignore[arg-type]
+
+
+def test_of_hyperparameters_of_one_name_the_first_is_told_and_each_is_taken_to_its_place() -> None:
+    params = {"weight": jnp.ones(2), "bias": jnp.ones(2)}
+    old, new = (
+        partition("weights", sgd(rate, momentum=0.5), sgd(10 * rate, momentum=0.8)).init(params)
+        for rate in (1.0, 2.0)
+    )
+    assert hyperparameters(old)["learning_rate"] == 1
+    old[0][0]["trace"]["weight"] += 3
+    taken = with_hyperparameters_of(old, new)
+    found = {key: float(leaf.max()) for key, leaf in named_leaves(taken).items()}
+    rates = {value for key, value in found.items() if key.endswith("learning_rate")}
+    momenta = {value for key, value in found.items() if key.endswith("momentum")}
+    assert (rates, momenta) == ({2, 20}, {np.float32(0.5), np.float32(0.8)})
+    assert found["0.0.trace.weight"] == 3

@@ -74,7 +74,14 @@ def test_panels_do_not_know_each_other() -> None:
 
 def test_facts_about_layers_come_from_the_library() -> None:
     """No script knows the name of a layer, a loss, an optimizer or a schedule."""
-    words = {"constant", "dense", "linear", "quantile", "serial", "trace"}  # said of other things too
+    words = {
+        "constant",
+        "dense",
+        "linear",
+        "quantile",
+        "serial",
+        "trace",
+    }  # said of other things too
     names = set().union(LAYERS, LOSSES, OPTIMIZERS, SCHEDULES) - words
     for module in MODULES:
         assert not names & set(re.findall(r"\w+", code(module))), module
