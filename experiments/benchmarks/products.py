@@ -19,9 +19,9 @@ def measure(pairs: int) -> Iterator[Row]:
         from peers import pytorch_conv
 
     random = np.random.default_rng(0)
-    for case, (size, channels, units, stride, padding) in CONVOLUTIONS.items():
+    for case, (size, channels, units, kernel, stride, padding) in CONVOLUTIONS.items():
         x = random.standard_normal((128, size, size, channels), np.float32)
-        layer = conv2d(units, stride=stride, padding=padding, bias=False)
+        layer = conv2d(units, kernel, stride, padding, bias=False)
         params, _, out = layer.init(jax.random.key(0), x.shape[1:])
         dy = random.standard_normal((128, *out), np.float32)
         ours = _products(layer, params, x, dy)
@@ -37,23 +37,24 @@ def measure(pairs: int) -> Iterator[Row]:
                 yield compared("products", f"{case}: {product}", peer, times)
 
 
-CONVOLUTIONS: dict[str, tuple[int, int, int, int, Literal["SAME", "VALID"] | int]] = {
-    "A, 1 to 32": (28, 1, 32, 1, "VALID"),
-    "A, 32 to 64": (26, 32, 64, 1, "VALID"),
-    "B, 3 to 32": (32, 3, 32, 1, "SAME"),
-    "B, 32 to 64": (16, 32, 64, 1, "SAME"),
-    "B, 64 to 128": (8, 64, 128, 1, "SAME"),
-    "C, 16 to 16": (32, 16, 16, 1, "SAME"),
-    "C, 16 to 32, stride 2": (32, 16, 32, 2, 1),
-    "C, 32 to 32": (16, 32, 32, 1, "SAME"),
-    "C, 64 to 64": (8, 64, 64, 1, "SAME"),
-    "CIFAR, 24 to 64": (31, 24, 64, 1, "SAME"),
-    "CIFAR, 64 to 64": (15, 64, 64, 1, "SAME"),
-    "CIFAR, 64 to 256": (15, 64, 256, 1, "SAME"),
-    "CIFAR, 256 to 256": (7, 256, 256, 1, "SAME"),
-    "CIFAR, 256 to 256, last": (3, 256, 256, 1, "SAME"),
+CONVOLUTIONS: dict[str, tuple[int, int, int, int, int, Literal["SAME", "VALID"] | int]] = {
+    "A, 1 to 32": (28, 1, 32, 3, 1, "VALID"),
+    "A, 32 to 64": (26, 32, 64, 3, 1, "VALID"),
+    "B, 3 to 32": (32, 3, 32, 3, 1, "SAME"),
+    "B, 32 to 64": (16, 32, 64, 3, 1, "SAME"),
+    "B, 64 to 128": (8, 64, 128, 3, 1, "SAME"),
+    "C, 16 to 16": (32, 16, 16, 3, 1, "SAME"),
+    "C, 16 to 32, stride 2": (32, 16, 32, 3, 2, 1),
+    "C, 32 to 32": (16, 32, 32, 3, 1, "SAME"),
+    "C, 64 to 64": (8, 64, 64, 3, 1, "SAME"),
+    "CIFAR, 3 to 24, 2 × 2": (32, 3, 24, 2, 1, "VALID"),
+    "CIFAR, 24 to 64": (31, 24, 64, 3, 1, "SAME"),
+    "CIFAR, 64 to 64": (15, 64, 64, 3, 1, "SAME"),
+    "CIFAR, 64 to 256": (15, 64, 256, 3, 1, "SAME"),
+    "CIFAR, 256 to 256": (7, 256, 256, 3, 1, "SAME"),
+    "CIFAR, 256 to 256, last": (3, 256, 256, 3, 1, "SAME"),
 }
-"""Size of the image, channels, units, stride and padding; all kernels are 3 × 3."""
+"""Size of the image, channels, units, size of the kernel, stride and padding."""
 
 
 def _products(

@@ -12,16 +12,17 @@ Run = Callable[[], tuple[float, Weights]]
 """Trains: the seconds it took, and the weights at its end."""
 
 Spec = tuple[Any, ...]
-"""A layer: its name and what it needs, such as ("conv", 32, "SAME") or ("pool",)."""
+"""A layer: its name and what it needs, such as ("conv", 32, "SAME") or ("pool", 2)."""
 
 
 class Problem(NamedTuple):
     """Some steps of momentum SGD on one batch, softmax and cross-entropy.
 
     Attributes:
-        layers: the network: ("conv", units, padding), ("relu",), ("pool",) of 2 × 2, ("flatten",),
-            ("dense", units), ("dropout", rate), ("norm",), ("block", units, stride), the residual
-            block of two convolutions, and ("mean",) over the image.
+        layers: the network: ("conv", units, padding), ("relu",), ("gelu",), ("pool", size),
+            ("flatten",), ("dense", units), ("dropout", rate), ("norm",), ("block", units, stride),
+            the residual block of two convolutions, and ("mean",) over the image. Sizes of kernels,
+            and whether there are biases and scales, are seen from the weights.
         images: (batch, height, width, channels) float32.
         labels: (batch,) int32.
         weights: where training starts.

@@ -71,8 +71,11 @@ def _forward(problem: Problem, params: Params, x: Array, key: Array) -> Array:
             x = _conv(next(params), x, padding=arguments[1])
         elif name == "relu":
             x = jax.nn.relu(x)
+        elif name == "gelu":
+            x = jax.nn.gelu(x, approximate=False)
         elif name == "pool":
-            x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+            window = (1, *arguments * 2, 1)
+            x = lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID")
         elif name == "flatten":
             x = x.reshape(len(x), -1)
         elif name == "dense":
@@ -101,7 +104,8 @@ def _conv(p: dict[str, Array], x: Array, padding: Any, stride: int = 1) -> Array
 
 def _norm(p: dict[str, Array], x: Array) -> Array:
     mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
-    return (x - mean) * lax.rsqrt(variance + 1e-5) * p["scale"] + p["bias"]
+    normalized = (x - mean) * lax.rsqrt(variance + 1e-5)
+    return normalized * p.get("scale", 1) + p["bias"]
 
 
 def _block(params: Params, x: Array, units: int, stride: int) -> Array:

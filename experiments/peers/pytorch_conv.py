@@ -102,9 +102,10 @@ def _network(problem: Problem) -> nn.Module:
         nonlocal channels
         name, *arguments = spec
         if name == "conv":
-            bias = "bias" in next(weights)
+            values = next(weights)
             before, channels = channels, arguments[0]
-            return nn.Conv2d(before, channels, 3, padding=arguments[1].lower(), bias=bias)
+            size, bias = len(values["weight"]), "bias" in values
+            return nn.Conv2d(before, channels, size, padding=arguments[1].lower(), bias=bias)
         if name == "block":
             before, channels = channels, arguments[0]
             for _ in range(4):
@@ -113,11 +114,13 @@ def _network(problem: Problem) -> nn.Module:
         if name == "dense":
             return nn.Linear(len(next(weights)["weight"]), arguments[0])
         if name == "norm":
-            next(weights)
-            return nn.BatchNorm2d(channels)
+            norm = nn.BatchNorm2d(channels)
+            norm.weight.requires_grad = "scale" in next(weights)
+            return norm
         plain: dict[str, Any] = {
             "relu": nn.ReLU,
-            "pool": lambda: nn.MaxPool2d(2),
+            "gelu": nn.GELU,
+            "pool": nn.MaxPool2d,
             "flatten": Flatten,
             "dropout": nn.Dropout,
             "mean": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),

@@ -100,6 +100,38 @@ def test_peers_train_the_same_and_whoever_does_not_is_refused() -> None:
         list(mlp.compare("small", problem, {"faster": faster}, 1))
 
 
+@pytest.mark.parametrize("peer", ["jax.grad", "PyTorch"])
+def test_convolutional_peers_train_the_same(peer: str) -> None:
+    from benchmarks import conv
+    from peers import jax_grad_conv
+
+    if peer == "PyTorch":
+        pytest.importorskip("torch")
+        from peers import pytorch_conv
+
+        train = pytorch_conv.eager
+    else:
+        train = jax_grad_conv.one_program_a_step
+    layers = conv.serial(
+        *(conv.conv2d(5, 2, padding="VALID"), conv.gelu()),
+        *(conv.conv2d(4, bias=False), conv.max_pool(), conv.batch_norm(scale=False), conv.relu()),
+        *(conv.conv2d(3, bias=False), conv.batch_norm(), conv.max_pool(3)),
+        *(conv.flatten(), conv.dense(10)),
+    )
+    specs = (
+        *(("conv", 5, "VALID"), ("gelu",)),
+        *(("conv", 4, "SAME"), ("pool", 2), ("norm",), ("relu",)),
+        *(("conv", 3, "SAME"), ("norm",), ("pool", 3)),
+        *(("flatten",), ("dense", 10)),
+    )
+    problem = conv.make_problem(layers, (8, 8, 2), specs)
+    problem = problem._replace(steps=2, learning_rate=0.1)
+    (_, ours), (_, theirs) = conv.ours(problem, layers)(), train(problem)()
+    for start, mine, other in zip(problem.weights, ours, theirs, strict=True):
+        moved = {name: mine[name] - start[name] for name in start}
+        assert_close({name: other[name] - start[name] for name in start}, moved, 1e-3)
+
+
 def test_an_equinox_network_has_the_gradients_of_its_own_layers() -> None:
     eqx = pytest.importorskip("equinox")
     from benchmarks import interop
