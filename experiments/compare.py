@@ -47,6 +47,12 @@ def main() -> None:
         help="where to write the picture of the curves (default compare.png)",
     )
     parser.add_argument(
+        "--x",
+        choices=("epochs", "seconds"),
+        default="epochs",
+        help="what the curves are drawn over (default epochs)",
+    )
+    parser.add_argument(
         "--allow-changes",
         action="store_true",
         help="compare runs of one data set that were trained on different contents of it, too",
@@ -84,7 +90,7 @@ def main() -> None:
             name = f"{letter}  {group[0].path.name}{', …' if len(group) > 1 else ''}"
             curves[name], kinds[name] = readable, kind(group[0])
     if curves:
-        save(compared_curves(curves, kinds), arguments.output)
+        save(compared_curves(curves, kinds, x=arguments.x), arguments.output)
         print(f"\ncurves: {arguments.output}")
 
 

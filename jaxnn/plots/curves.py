@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -136,6 +136,8 @@ _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.
 def compared_curves(
     groups: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
     kinds: Mapping[str, tuple[str, str]] | None = None,
+    *,
+    x: Literal["epochs", "seconds"] = "epochs",
 ) -> Figure:
     """Draws loss and accuracy of several runs, each group in a color and a dash of its own.
 
@@ -150,11 +152,17 @@ def compared_curves(
         groups: by name, the runs of a group, such as one experiment with several seeds; each as
             ``training_curves`` takes it. At least one.
         kinds: by the same names, the data set and the loss; by default they are the same for all.
+        x: over what they are drawn: epochs, or the seconds of training, without compilation, of
+            which a long time is told in minutes. A mean over runs is at their mean time, too.
     """
     kinds = kinds or dict.fromkeys(groups, ("", "loss"))
     runs = [run for group in groups.values() for run in group]
     validated = any("validation_loss" in report for run in runs for report in run)
     split, prefix = ("validation", "validation_") if validated else ("training", "")
+    along = "epoch" if x == "epochs" else "train_seconds"
+    in_minutes = x == "seconds" and max(run[-1][along] for run in runs) > 600
+    unit = 60 if in_minutes else 1
+    label_x = "epoch" if x == "epochs" else f"{'minutes' if in_minutes else 'seconds'} of training"
     losses: dict[str, list[str]] = {}  # of each data set
     for data, loss_name in kinds.values():
         known = losses.setdefault(data, [])
@@ -176,7 +184,7 @@ def compared_curves(
         data, loss_name = kinds[name]
         row = rows[data]
         loss, value = (
-            _draw_group(axes, [_points(run, prefix + key) for run in group], style)
+            _draw_group(axes, [_points(run, prefix + key, along, unit) for run in group], style)
             for axes, key in (
                 (row[losses[data].index(loss_name)], "loss"),
                 (row[-1], metrics[data]),
@@ -191,11 +199,11 @@ def compared_curves(
         labels.append(Line2D([], [], linewidth=1.6, label=label, **style))
     for data, row in rows.items():
         own = [run for name, group in groups.items() if kinds[name][0] == data for run in group]
-        epochs = max(run[-1]["epoch"] for run in own)
+        end = max(run[-1][along] for run in own) / unit
         for axes in row:
             quiet(axes)
-            axes.set(xlabel="epoch", xlim=(0, epochs))
-            axes.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10), integer=epochs > 3))
+            axes.set(xlabel=label_x, xlim=(0, end))
+            axes.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10), integer=end > 3))
         for axes, loss_name in zip(row, losses[data], strict=False):
             axes.set_ylabel(f"{split} {loss_name if across > 2 else 'loss'}".replace("_", " "))
             _logarithmic(axes)
@@ -214,21 +222,28 @@ def compared_curves(
     return picture
 
 
-def _points(metrics: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
-    """Epochs and values, (reports, 2); NaN for what is not finite."""
-    found = [(report["epoch"], report[name]) for report in metrics if name in report]
-    return np.array(found, float).reshape(-1, 2)
+def _points(
+    metrics: Sequence[Mapping[str, Any]], name: str, along: str, unit: float
+) -> dict[float, tuple[float, float]]:
+    """By epoch, where a report is drawn: its ``along`` in units, and its value, None being NaN."""
+    return {
+        report["epoch"]: (report[along] / unit, math.nan if report[name] is None else report[name])
+        for report in metrics
+        if name in report
+    }
 
 
-def _draw_group(axes: Axes, runs: Sequence[np.ndarray], style: Mapping[str, Any]) -> float:
+def _draw_group(
+    axes: Axes, runs: Sequence[Mapping[float, tuple[float, float]]], style: Mapping[str, Any]
+) -> float:
     """Draws runs and their mean; returns the last of it, NaN if there is none."""
-    common = sorted(set.intersection(*(set(run[:, 0]) for run in runs)))
-    mean = np.mean([run[np.isin(run[:, 0], common), 1] for run in runs], axis=0)
-    some = np.isfinite(mean)
+    common = sorted(set.intersection(*map(set, runs)))
+    mean = np.mean([[run[epoch] for epoch in common] for run in runs], axis=0).reshape(-1, 2)
+    some = np.isfinite(mean[:, 1])
     if not some.any():
         return math.nan
     if len(runs) > 1:
         for run in runs:
-            axes.plot(*run.T, color=style["color"], linewidth=0.8, alpha=0.35)
-    axes.plot(common, mean, linewidth=1.6, **style)
-    return float(mean[some][-1])
+            axes.plot(*np.array([*run.values()]).T, color=style["color"], linewidth=0.8, alpha=0.35)
+    axes.plot(*mean.T, linewidth=1.6, **style)
+    return float(mean[some, 1][-1])

@@ -112,7 +112,9 @@ def test_results_over_seeds_differences_and_curves(
 
 
 def test_one_config_and_another_file(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = compare(capsys, "runs/wide-0", "runs/wide-1", "runs/wide-0", "--output", "a/b.png")
+    outcome = compare(
+        capsys, "runs/wide-0", "runs/wide-1", "runs/wide-0", "--output", "a/b.png", "--x", "seconds"
+    )
     assert (outcome.status, outcome.err) == (0, "")
     assert "A  2 runs" in outcome.out
     assert "the configs differ only in seed and name" in outcome.out

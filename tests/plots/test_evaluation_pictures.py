@@ -128,6 +128,20 @@ def test_compared_curves_show_each_run_and_the_mean_of_seeds() -> None:
     assert loss.lines[2].get_linestyle() != loss.lines[3].get_linestyle()
 
 
+def test_compared_curves_over_time_have_the_mean_at_the_mean_time() -> None:
+    def timed(epoch_seconds: float, *losses: float) -> list[dict[str, float | None]]:
+        return [r | {"train_seconds": epoch_seconds * r["epoch"]} for r in reports(*losses)]
+
+    group = [timed(10, 1.0, 0.5), timed(30, 3.0, 1.5, 0.7)]
+    loss = compared_curves({"A": group}, x="seconds").axes[0]
+    assert [line.get_xdata().tolist() for line in loss.lines] == [[10, 20], [30, 60, 90], [20, 40]]
+    assert loss.lines[2].get_ydata().tolist() == [2.0, 1.0]
+    assert (loss.get_xlabel(), loss.get_xlim()) == ("seconds of training", (0, 90))
+    long = compared_curves({"A": [timed(600, 1.0, 0.5)]}, x="seconds").axes[0]
+    assert long.lines[0].get_xdata().tolist() == [10, 20]
+    assert (long.get_xlabel(), long.get_xlim()) == ("minutes of training", (0, 20))
+
+
 def test_only_what_can_be_compared_has_an_axis_in_common() -> None:
     kinds = {"A": ("mnist", "quadratic"), "B": ("mnist", "huber"), "C": ("iris", "huber")}
     groups = {name: [reports(1.0 + i, 0.5)] for i, name in enumerate(kinds)}
