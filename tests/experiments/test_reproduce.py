@@ -95,6 +95,7 @@ def test_the_table_is_that_of_the_rows_and_each_config_has_one(script: ModuleTyp
         script.load_config(ROOT / "configs" / f"{name}.yaml", row.overrides(row.seeds[0]))
 
 
+@pytest.mark.long
 def test_rows_are_interrupted_taken_up_accepted_and_checked(
     script: ModuleType, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
