@@ -162,6 +162,7 @@ def test_mistakes_end_in_one_message_and_status_2(
     assert message in outcome.err
 
 
+@pytest.mark.long
 def test_a_deep_network_is_drawn_too_and_its_warnings_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,6 +180,7 @@ def test_a_deep_network_is_drawn_too_and_its_warnings_are_told(
     assert (run / "plots" / "confusion-validation.png").exists()
 
 
+@pytest.mark.long
 def test_tables_and_names_that_look_like_html(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -313,6 +313,7 @@ print(most[0])
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     megabyte, example = 1 << 20, 64 * 64
