@@ -27,8 +27,9 @@ def pytest_configure(config: pytest.Config) -> None:
     quick = {"not slow and not browser and not long", "not slow and not browser", "long"}
     if config.option.markexpr in quick:
         flags = "--xla_backend_optimization_level=0"
-        if importlib.metadata.version("jaxlib").startswith("0.10."):  # newer ones end at this flag
+        if importlib.metadata.version("jaxlib").startswith("0.10."):  # newer ones end at these
             flags += " --xla_cpu_use_fusion_emitters=false"  # MLIR takes half the time of compiling
+            flags += " --xla_cpu_parallel_codegen_split_count=1"  # in parts, it takes a tenth more
         os.environ.setdefault("XLA_FLAGS", flags)
 
 

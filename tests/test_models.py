@@ -82,7 +82,12 @@ TINY = {
 }
 
 
-@pytest.mark.parametrize("name", TINY)
+SECONDS = ("nielsen_chapter6", "fast_mnist", "airbench", "resnet20")  # to compile
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * (name in SECONDS)) for name in TINY]
+)
 def test_derivatives(name: str) -> None:
     """By autodiff alone: differences may step over one of the many corners of relu."""
     network, in_shape = TINY[name]

@@ -263,7 +263,9 @@ def test_mixup_mixes_inputs_and_targets_by_a_share_from_beta(alpha: float) -> No
 
 
 @pytest.mark.parametrize("augmentation", ALL, ids=NAMES)
-@pytest.mark.parametrize(("dtype", "channels"), [("float32", 3), ("bfloat16", 1)])
+@pytest.mark.parametrize(
+    ("dtype", "channels"), [("float32", 3), pytest.param("bfloat16", 1, marks=pytest.mark.long)]
+)
 def test_shapes_and_dtypes_stay(augmentation: Augmentation, dtype: str, channels: int) -> None:
     augmentation = jax.jit(augmentation)
     images = jnp.asarray(some_images(6, 10, 7, channels), dtype)

@@ -27,7 +27,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return load_run(path)
 
 
-@pytest.mark.parametrize("split", ["test", "validation"])
+@pytest.mark.parametrize("split", ["test", pytest.param("validation", marks=pytest.mark.long)])
 def test_the_report_agrees_with_scikit_learn(
     run: Run, split: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +110,7 @@ def test_an_empty_split_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert not (tmp_path / "run" / "plots" / "mistakes-test.png").exists()
 
 
+@pytest.mark.long
 def test_names_of_classes_steer_no_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -166,6 +166,7 @@ def test_a_rate_far_too_high(capsys: pytest.CaptureFixture[str]) -> None:
     assert sentence.startswith(RATE)
 
 
+@pytest.mark.long
 def test_a_schedule_at_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     short = [COSINE.replace("1600", "120"), "training.epochs=3"]
     assert train(capsys, DIGITS, *short, "--run-dir", "run") == []

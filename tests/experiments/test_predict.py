@@ -54,7 +54,9 @@ def photographed(run: Run, folder: Path, largest: int) -> tuple[list[Path], list
     return paths, [str(k) for k in range(10)]
 
 
-@pytest.mark.parametrize(("name", "largest"), [("digits", 16), ("mnist", 255)])
+@pytest.mark.parametrize(
+    ("name", "largest"), [("digits", 16), pytest.param("mnist", 255, marks=pytest.mark.long)]
+)
 def test_ten_photographs_are_recognized(
     name: str,
     largest: int,

@@ -44,7 +44,15 @@ CASES = {
 CASES = {name: ((*image, channels), *rest) for name, (image, channels, *rest) in CASES.items()}
 
 
-@pytest.mark.parametrize("name", CASES)
+# A case of each kind; the others, whose programs take as long to compile, are marked long.
+ORDINARY = {
+    *("3x3 SAME", "3x3 tiles of three and beyond", "few channels", "1x1 strided", "strided"),
+    *("dilated", "grouped, strided, dilated", "depthwise"),
+}
+NAMES = [name if name in ORDINARY else pytest.param(name, marks=pytest.mark.long) for name in CASES]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_derivatives(name):
     shape, units, arguments = CASES[name]
     assert_derivatives(conv2d(units, **arguments), shape, batch=2)
@@ -73,7 +81,7 @@ def products(x, dy, weight, window):
     )
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_algorithm_computes_the_products(name, monkeypatch):
     (height, width, channels), units, arguments = CASES[name]
     monkeypatch.setattr(blocks, "_POSITIONS", 2 * height * width)  # two images a block, or so

@@ -61,7 +61,13 @@ KINDS = {
 }
 
 
-@pytest.fixture(params=KINDS, scope="module")
+SECONDS = ("MNIST", "colour")
+
+
+@pytest.fixture(
+    params=[pytest.param(k, marks=[pytest.mark.long] * (k in SECONDS)) for k in KINDS],
+    scope="module",
+)
 def kind(request: pytest.FixtureRequest) -> Kind:
     return KINDS[request.param]
 
@@ -138,7 +144,7 @@ def reports(layers: int) -> list[dict[str, Any]]:
     return [{"epoch": e, "statistics": statistics, **numbers} for e in (1.0, 2.0, 3.0)]
 
 
-@pytest.mark.parametrize("layers", [1, 5, 33])
+@pytest.mark.parametrize("layers", [1, 5, pytest.param(33, marks=pytest.mark.long)])
 def test_pictures_of_training(layers: int) -> None:
     metrics = reports(layers)
     assert flaws(activation_flow(metrics)) == []

@@ -61,6 +61,7 @@ def test_images_beside_what_is_put_out_and_the_plane_of_codes(tmp_path: Path) ->
     np.testing.assert_allclose(mosaic[-8:, :8], expected, atol=1e-3)
 
 
+@pytest.mark.long
 def test_a_table_is_found_from_elsewhere_and_knows_its_classes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,10 @@ from jaxnn.runs.pictures import run_pictures
     ("shape", "outputs", "loss", "drawn"),
     [
         ("spiral", 2, "softmax_cross_entropy", ["plane-test", "units-1"]),
-        ("hill", 1, "mean_squared_error", ["plane-test", "units-1"]),
-        ("sine", 1, "huber", ["plane-test"]),
+        pytest.param(
+            *("hill", 1, "mean_squared_error", ["plane-test", "units-1"]), marks=pytest.mark.long
+        ),
+        pytest.param("sine", 1, "huber", ["plane-test"], marks=pytest.mark.long),
     ],
 )
 def test_a_run_of_points_is_drawn(

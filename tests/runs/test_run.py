@@ -205,6 +205,7 @@ def test_a_truncated_model_is_an_error(copied: Path) -> None:
         load_run(copied)
 
 
+@pytest.mark.long
 def test_no_bit_of_a_model_can_change_unnoticed(copied: Path) -> None:
     path = copied / "model.safetensors"
     content = path.read_bytes()

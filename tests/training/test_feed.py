@@ -83,7 +83,9 @@ def whole(mapped: Dataset) -> list[Report]:
     return list(reports(mapped, stream=False))
 
 
-@pytest.mark.parametrize("steps", [1, 4, 6, 10, 1000])
+@pytest.mark.parametrize(
+    "steps", [1, 1000, *(pytest.param(steps, marks=pytest.mark.long) for steps in (4, 6, 10))]
+)
 def test_streaming_tells_the_same_to_the_last_bit(
     mapped: Dataset, whole: list[Report], monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
@@ -100,7 +102,7 @@ def test_streaming_tells_the_same_to_the_last_bit(
     assert found == expected
 
 
-@pytest.mark.parametrize("windows", [3, 8])
+@pytest.mark.parametrize("windows", [3, pytest.param(8, marks=pytest.mark.long)])
 @pytest.mark.parametrize("taken_up", [4, 8, 10, 14])
 def test_it_is_taken_up_within_an_epoch(
     mapped: Dataset,

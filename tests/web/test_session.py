@@ -190,6 +190,7 @@ def test_reports_say_what_happened(start: Start) -> None:
 # Changes
 
 
+@pytest.mark.long
 def test_a_learning_rate_changes_while_training_runs(start: Start) -> None:
     session = start(config(optimizer={"sgd": {"learning_rate": 0.1, "momentum": 0.9}}))
     mailbox = client(session)
@@ -523,6 +524,7 @@ def test_what_was_trained_is_a_run_that_goes_on_with_the_same_bits(
     assert jax.tree.all(jax.tree.map(np.array_equal, end.params, expected))
 
 
+@pytest.mark.long
 def test_beyond_the_config_s_epochs_it_can_be_saved_too(start: Start, tmp_path: Path) -> None:
     session = start()
     do(session, session.epoch, 5)
@@ -572,6 +574,7 @@ def test_best_parameters_are_opened_with_a_fresh_optimizer(tmp_path: Path) -> No
     assert all(not np.any(leaf) for leaf in momenta)
 
 
+@pytest.mark.long
 def test_without_its_data_a_run_is_looked_at_and_drawn_for(
     start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
