@@ -6,6 +6,7 @@ import jax
 from jax.sharding import Mesh
 
 from jaxnn import losses
+from jaxnn.arrays import Tree
 from jaxnn.config.config import Config
 from jaxnn.data import Dataset, augmentation
 from jaxnn.data.augmentation import Augmentation
@@ -13,7 +14,7 @@ from jaxnn.errors import ConfigError
 from jaxnn.layers import Layer, average_views, in_precision
 from jaxnn.layers.views import count_views
 from jaxnn.network import describe
-from jaxnn.optimizers import Optimizer
+from jaxnn.optimizers import Optimizer, averaged_params
 from jaxnn.training import make_mesh, prepared, steps_per_epoch
 from jaxnn.training.devices import check_mesh
 
@@ -40,14 +41,15 @@ class Experiment(NamedTuple):
     @property
     def views(self) -> int:
         """How many views of an image the trained network's answer is the mean of."""
-        return count_views(**dict(self.config.evaluation))
+        return count_views(self.config.evaluation.mirror, self.config.evaluation.shift)
 
     @property
     def answering(self) -> Layer:
         """The network as it is used after training: with the config's views of an image."""
         if self.views == 1:
             return self.network
-        return average_views(self.network, **dict(self.config.evaluation))
+        mirror, shift = self.config.evaluation.mirror, self.config.evaluation.shift
+        return average_views(self.network, mirror=mirror, shift=shift)
 
     @property
     def augment(self) -> Augmentation | None:
@@ -134,10 +136,7 @@ def build(
         raise ConfigError(f"loss.{config.loss.name}: {error}") from error
     net = prepared(net, dataset)
     experiment = Experiment(config, dataset, net, loss, config.optimizer.build("optimizer"))
-    try:
-        jax.eval_shape(lambda: experiment.answering.init(jax.random.key(0), dataset.in_shape)[:2])
-    except ValueError as error:
-        raise ConfigError(f"evaluation: {error}") from error
+    _check_evaluation(experiment)
     if experiment.augment is not None:
         keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
         inputs = jax.ShapeDtypeStruct((1, *dataset.in_shape), "float32")
@@ -146,3 +145,22 @@ def build(
         except ValueError as error:
             raise ConfigError(f"augmentation: {error}") from error
     return experiment
+
+
+def _check_evaluation(experiment: Experiment) -> None:
+    """Raises ConfigError if images cannot be seen so, or no average of the weights is kept."""
+
+    def averaged() -> Tree:
+        key, in_shape = jax.random.key(0), experiment.dataset.in_shape
+        params, _, _ = experiment.answering.init(key, in_shape)
+        if not experiment.config.evaluation.weights:
+            return params
+        average = averaged_params(experiment.optimizer.init(params))
+        if jax.tree.structure(average) != jax.tree.structure(params):  # type: ignore[operator]
+            raise ValueError("exponential_moving_average sees only some of the weights")
+        return average
+
+    try:
+        jax.eval_shape(averaged)
+    except ValueError as error:
+        raise ConfigError(f"evaluation: {error}") from error

@@ -54,16 +54,21 @@ class Training(Strict):
 
 
 class Evaluation(Strict):
-    """In which views the trained network is shown an image, over which its answer is averaged.
+    """What is averaged in the network that training ends with: its weights, and its answers.
 
-    That is for evaluation at the end and prediction; see ``jaxnn.layers.average_views``. During
-    training, and of the training split in the summary, there is one view.
+    Answers are averaged over views of an image, in evaluation and prediction; see
+    ``jaxnn.layers.average_views``. During training, and of the training split in the summary, there
+    is one view.
 
     Attributes:
+        weights: whether the network has the weights that ``exponential_moving_average``, which the
+            optimizer needs to have, has averaged. What layers keep as state, such as the means of
+            ``batch_norm``, are averages already, and stay.
         mirror: whether there are mirror images.
         shift: by how many pixels images are moved, too; 0 for not.
     """
 
+    weights: bool = False
     mirror: bool = False
     shift: Annotated[int, Field(ge=0, lt=2**15)] = 0
 

@@ -25,6 +25,7 @@ from jaxnn.files import write_text
 from jaxnn.observe import chance, check_tensorboard, health, metrics, read_metrics, to_json
 from jaxnn.observe import tensorboard as event_files
 from jaxnn.observe.metrics import cut, is_number
+from jaxnn.optimizers import averaged_params
 from jaxnn.optimizers.optimizer import with_hyperparameters_of
 from jaxnn.runs.data import Kept, load_data, read_data, say_old, to_keep, write_data
 from jaxnn.runs.directory import (
@@ -63,6 +64,7 @@ _HARMLESS = {
     "name",
     "devices.data",
     "devices.parameters",
+    "evaluation.weights",
     "evaluation.mirror",
     "evaluation.shift",
     "training.epochs",
@@ -387,6 +389,8 @@ def finish(
         best_state = put_state(experiment.network, experiment.optimizer, best_state, mesh)
     if info["stopped_early"]:
         final = best_state
+    if config.evaluation.weights:
+        final, best_state = _with_averages(final), _with_averages(best_state)
     save_model(path / MODEL, final.params, final.state)
     results = {
         split: evaluate(
@@ -419,6 +423,13 @@ def finish(
     }
     write_text(path / SUMMARY, to_json(summary, indent=2) + "\n")
     return Run(path, experiment, final.params, final.state, json.loads(to_json(summary)), kept)
+
+
+def _with_averages(train_state: TrainState) -> TrainState:
+    """Returns the state with the averages that its optimizer keeps in the place of the weights."""
+    average = averaged_params(train_state.optimizer_state)
+    params = jax.tree.map(lambda p, a: a.astype(p.dtype), train_state.params, average)
+    return train_state._replace(params=params)
 
 
 def fit_experiment(

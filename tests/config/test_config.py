@@ -151,7 +151,7 @@ training: {epochs: 2, batch_size: 100}
         "loss": dump["loss"],
         "optimizer": {"adamw": {**dump["optimizer"]["adamw"], "learning_rate": schedule}},
         "training": Training().model_dump() | {"epochs": 2, "batch_size": 100},
-        "evaluation": {"mirror": False, "shift": 0},
+        "evaluation": {"weights": False, "mirror": False, "shift": 0},
         "devices": {"data": "all", "parameters": 1},
         "seed": 0,
     }

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from jaxnn.config import load_config, parse_config
+from jaxnn.config import build, load_config, parse_config
 from jaxnn.data import standardize
 from jaxnn.errors import ConfigError, DataError, RunError
 from jaxnn.runs import Run, evaluate, load_run, save_model, train
@@ -352,3 +352,79 @@ def test_a_run_in_float64_is_saved_and_loaded_as_such(tmp_path: Path) -> None:
     z = np.maximum(x, 0) @ np.asarray(weight) + np.asarray(loaded.params[2]["bias"])
     losses = np.log(np.exp(z).sum(-1)) - z[np.arange(300), dataset.test.targets]
     assert result.loss == pytest.approx(losses.mean(), rel=1e-12)
+
+
+@pytest.fixture(scope="module")
+def averaging(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run whose config asks for averaged weights and answers."""
+    optimizer = {
+        "chain": [{"sgd": VALUES["optimizer"]["sgd"]}, {"exponential_moving_average": 0.8}]
+    }
+    training = VALUES["training"] | {"epochs": 1, "chunk_steps": 12}
+    changes = {"optimizer": optimizer, "training": training}
+    evaluation = {"weights": True, "mirror": True, "shift": 1}
+    config = parse_config({**VALUES, **changes, "evaluation": evaluation})
+    return train(config, tmp_path_factory.mktemp("runs") / "averaging")
+
+
+def test_a_run_has_the_averaged_weights_if_its_config_says_so(averaging: Run) -> None:
+    path = averaging.path / "checkpoints"
+    (last,) = path.glob("step-00000012.safetensors")
+    arrays = safetensors.numpy.load(last.read_bytes())
+    model = safetensors.numpy.load((averaging.path / "model.safetensors").read_bytes())
+    (average,) = (value for key, value in arrays.items() if key.endswith("average.2.weight"))
+    np.testing.assert_array_equal(model["2.weight"], average)
+    assert not np.array_equal(model["2.weight"], arrays["params.2.weight"])
+    again = load_run(averaging.path)
+    np.testing.assert_array_equal(again.params[2]["weight"], average)
+
+
+def test_answers_are_averaged_over_views_if_the_config_says_so(averaging: Run) -> None:
+    run, test = averaging, averaging.dataset.test
+
+    def outputs(images: np.ndarray) -> np.ndarray:
+        return np.asarray(run.network.forward(run.params, run.state, images)[0], np.float64)
+
+    def both(images: np.ndarray) -> np.ndarray:
+        return (outputs(images) + outputs(images[:, :, ::-1])) / 2
+
+    x = np.pad(test.inputs, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+    z = both(test.inputs) / 2 + (both(x[:, :-2, :-2]) + both(x[:, 2:, 2:])) / 4
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    np.testing.assert_allclose(run.predict(test.inputs), p, atol=1e-5)
+    loss = -np.log(p[np.arange(len(p)), test.targets]).mean()
+    assert run.summary["test_loss"] == pytest.approx(loss, rel=1e-4)
+    assert run.known.views == 6
+    # Of its own examples, and where it is asked for, there is one view.
+    plain = evaluate(run.experiment, run.params, run.state, "train", views=False)
+    assert run.summary["train_loss"] == pytest.approx(plain.loss, rel=1e-6)
+    averaged = evaluate(run.experiment, run.params, run.state, "train")
+    assert averaged.loss != pytest.approx(plain.loss, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"evaluation": {"weights": True}},
+            "evaluation: expected one average of the weights in the state, found 0",
+        ),
+        (
+            {
+                "evaluation": {"weights": True},
+                "optimizer": {
+                    "partition": {
+                        "mask": "weights",
+                        "selected": {"exponential_moving_average": 0.9},
+                        "others": {"sgd": 0.1},
+                    }
+                },
+            },
+            "evaluation: exponential_moving_average sees only some of the weights",
+        ),
+        ({"evaluation": {"shift": 8}}, "evaluation: average_views needs images, .* of more than 8"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(parse_config({**VALUES, **changes}))
