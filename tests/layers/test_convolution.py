@@ -118,6 +118,23 @@ def test_every_algorithm_computes_the_products(name, monkeypatch):
                 assert_close(product, one, 1e-10)
 
 
+@pytest.mark.parametrize("batch", [1, 7])
+def test_every_algorithm_takes_any_batch(batch, monkeypatch):
+    monkeypatch.setattr(blocks, "_POSITIONS", 80)
+    monkeypatch.setattr(winograd._Tiles, "block", lambda *_: 2)
+    assert blocks._count(batch, 2) == batch  # seven images make no blocks of two
+    window = make_window("", 3, 1, "SAME")
+    random = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        x = random.standard_normal((batch, 5, 7, 8))
+        weight = random.standard_normal((3, 3, 8, 9))
+        dy = random.standard_normal((batch, 5, 7, 9))
+        for expected, *others in jax.jit(products, static_argnums=3)(x, dy, weight, window):
+            assert len(others) >= 3
+            for product in others:
+                assert_close(product, expected, 1e-10)
+
+
 def test_every_algorithm_is_accurate_in_float32():
     random = np.random.default_rng(0)
     x = random.standard_normal((6, 16, 16, 16))
