@@ -3,8 +3,9 @@
 python experiments/launch.py -n 4 configs/mnist_mlp.yaml training.epochs=5
 python experiments/launch.py -n 2 --resume runs/mnist_mlp-20260101-120000
 
-Shown is what process 0 says. A process that ends too early is named, and ends the others. (Several
-GPUs of one machine need no launch.py: one process trains on all of them.)
+Each has its part of the cores, if there are enough. Shown is what process 0 says. A process that
+ends too early is named, and ends the others. (Several GPUs of one machine need no launch.py: one
+process trains on all of them.)
 """
 
 import argparse
@@ -16,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
@@ -96,6 +98,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         command += ["--coordinator", f"127.0.0.1:{held.getsockname()[1]}"]
         command += ["--processes", str(processes), "--process"]
         environment = os.environ | {"TMPDIR": folder}  # what a killed process leaves there goes
+        cores = divided_cores(processes)
         logs = [Path(folder) / str(i) for i in range(processes)]
         started: list[subprocess.Popen[bytes]] = []
         asked: list[int] = []
@@ -111,7 +114,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         }
         try:
             for i, log in enumerate(logs):
-                with log.open("wb") as file:
+                with log.open("wb") as file, on_cores(cores[i]) if cores else nullcontext():
                     one = subprocess.Popen(
                         [*command, str(i)],
                         stdout=file if i else None,
@@ -130,6 +133,28 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
                     one.wait()
             for number, handler in earlier.items():
                 signal.signal(number, handler)
+
+
+def divided_cores(processes: int) -> list[set[int]]:
+    """Returns cores for each process; none if there are too few, or the system cannot say.
+
+    With cores of their own, processes do not start threads for all of them each.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    cores = sorted(os.sched_getaffinity(0))
+    return [set(cores[i::processes]) for i in range(processes)] if len(cores) >= processes else []
+
+
+@contextmanager
+def on_cores(cores: Collection[int]) -> Iterator[None]:
+    """Whatever is started meanwhile runs on these cores alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _watched(

@@ -111,8 +111,30 @@ def gradient_sum(gradients: Tree) -> Tree:
     paths, structure = jax.tree_util.tree_flatten_with_path(gradients)
     divided = [g for path, g in paths if is_divided(path)]
     whole = [g for path, g in paths if not is_divided(path)]
-    sums = iter(lax.psum(whole, axes)), iter(lax.psum(divided, DATA))
+    sums = iter(_sum_together(whole, axes)), iter(_sum_together(divided, (DATA,)))
     return jax.tree.unflatten(structure, [next(sums[is_divided(path)]) for path, _ in paths])
+
+
+_SMALL = 2**16
+"""Numbers: arrays of fewer are summed as one, since each message takes a while."""
+
+
+def _sum_together(arrays: list[Array], axes: tuple[str, ...]) -> list[Array]:
+    small = {i: x for i, x in enumerate(arrays) if x.size < _SMALL}
+    if len({x.dtype for x in small.values()}) != 1:
+        return lax.psum(arrays, axes)
+    large = [x for i, x in enumerate(arrays) if i not in small]
+    joined = jnp.concatenate([x.ravel() for x in small.values()])
+    *sums, joined = lax.psum([*large, joined], axes)
+    others, start = iter(sums), 0
+    found = []
+    for i, x in enumerate(arrays):
+        if i not in small:
+            found.append(next(others))
+        else:
+            found.append(joined[start : start + x.size].reshape(x.shape))
+            start += x.size
+    return found
 
 
 def sum_over_parts(path: tuple[object, ...], x: Array) -> Array:

@@ -4,7 +4,20 @@ To add one, write a module with ``measure(pairs)``, which yields a row for each 
 ``measuring``), and enter it below.
 """
 
-from benchmarks import browse, conv, fast, interop, lab, memory, mlp, observe, products, stream, web
+from benchmarks import (
+    browse,
+    conv,
+    fast,
+    interop,
+    lab,
+    memory,
+    mlp,
+    observe,
+    processes,
+    products,
+    stream,
+    web,
+)
 
 BENCHMARKS = {
     "browse": browse.measure,
@@ -15,6 +28,7 @@ BENCHMARKS = {
     "memory": memory.measure,
     "mlp": mlp.measure,
     "observe": observe.measure,
+    "processes": processes.measure,
     "products": products.measure,
     "stream": stream.measure,
     "web": web.measure,

@@ -9,7 +9,7 @@ import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -151,7 +151,7 @@ def traced(experiment: Experiment) -> dict[str, int]:
         "operations of the program": max(_operations(train.jaxpr), _operations(seen.jaxpr)),
         "bytes at a time": max(_bytes_at_a_time(train.jaxpr), _bytes_at_a_time(seen.jaxpr)),
         "bytes of a trace": sum(map(_bytes, jax.tree.leaves(shapes))),
-        "additions and products a step": _arithmetic(train.jaxpr),
+        "additions and products a step": _total(work(train.jaxpr)),
     }
 
 
@@ -213,24 +213,51 @@ def _operations(jaxpr: Any) -> int:
     return sum(1 + sum(map(_operations, _inner(equation))) for equation in jaxpr.eqns)
 
 
-def _arithmetic(jaxpr: Any) -> int:
-    """Returns how many additions and products a program takes, of loops without length one turn."""
-    total = 0
-    for equation in jaxpr.eqns:
+class Work(NamedTuple):
+    """Operations of a program.
+
+    Attributes:
+        product: whether they are matrix products or convolutions.
+        size: additions and products that each takes.
+        times: how many there are.
+    """
+
+    product: bool
+    size: int
+    times: int
+
+
+def work(jaxpr: Any) -> list[Work]:
+    """Returns the operations of a program whose results are used.
+
+    Loops without length count one turn, and of a choice the branch that takes most.
+    """
+    found: list[Work] = []
+    used = set(_variables(jaxpr.outvars))
+    for equation in reversed(jaxpr.eqns):
+        if used.isdisjoint(equation.outvars) and not equation.effects:
+            continue
+        used.update(_variables(equation.invars))
         made = sum(math.prod(v.aval.shape) for v in equation.outvars)
         if inner := _inner(equation):
             turns = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
-            total += turns * max(map(_arithmetic, inner))
+            most = max(map(work, inner), key=_total)
+            found += [one._replace(times=turns * one.times) for one in most]
         elif equation.primitive.name == "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]
-            total += 2 * made * math.prod(equation.invars[0].aval.shape[i] for i in contracted)
+            terms = math.prod(equation.invars[0].aval.shape[i] for i in contracted)
+            found.append(Work(True, 2 * made * terms, 1))
         elif equation.primitive.name == "conv_general_dilated":
             kernel = equation.invars[1].aval.shape
             features = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
-            total += 2 * made * (math.prod(kernel) // features)
+            found.append(Work(True, 2 * made * (math.prod(kernel) // features), 1))
         else:
-            total += made
-    return total
+            found.append(Work(False, made, 1))
+    return found
+
+
+def _total(found: Iterable[Work]) -> int:
+    return sum(one.size * one.times for one in found)
 
 
 def _bytes_at_a_time(jaxpr: Any) -> int:

@@ -50,8 +50,26 @@ def test_arithmetic_is_that_of_the_products() -> None:
         cost.traced(build(config(training={"batch_size": size})))["additions and products a step"]
         for size in (100, 1100)
     )
-    products = 2 * 3 * (64 * 12 + 12 * 10)  # forward, and both gradients
+    # Forward and both gradients, but for that of the input, which nobody uses.
+    products = 2 * 3 * (64 * 12 + 12 * 10) - 2 * 64 * 12
     assert (large - small) / 1000 == pytest.approx(products, rel=0.2)  # and what is elementwise
+
+
+def test_work_is_what_results_need() -> None:
+    def function(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        _ = x @ x  # unused
+        return jax.lax.scan(lambda c, _: (c @ x, None), x, length=5)[0] + kernel.sum()
+
+    program = jax.make_jaxpr(function)(jnp.ones((3, 3)), jnp.ones(4))
+    products = [one for one in cost.work(program.jaxpr) if one.product]
+    assert products == [(True, 2 * 3**3, 5)]
+    image, kernel = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 5))
+    convolution = jax.make_jaxpr(
+        lambda x, k: jax.lax.conv_general_dilated(
+            x, k, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+    )(image, kernel)
+    assert cost.work(convolution.jaxpr) == [(True, 2 * (2 * 8 * 8 * 5) * (3 * 3 * 3), 1)]
 
 
 def test_loops_of_the_program_count_as_often_as_they_turn() -> None:

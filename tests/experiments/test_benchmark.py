@@ -152,6 +152,51 @@ def test_an_equinox_network_has_the_gradients_of_its_own_layers() -> None:
         assert_close(outcome(equinox_conv.exchange(own, functions)), expected, 1e-5)
 
 
+def test_processes_are_compared_by_their_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import processes
+    from safetensors.numpy import save_file
+
+    seconds = {"one": 3.0, "two": 4.0, "apart": 2.5}
+    weight = dict.fromkeys(seconds, 1.0)
+    cores = [{0}, {1}]
+
+    def trained(folder: Path, commands: list[Any], on: Any = None) -> list[Path]:
+        kind = folder.name.partition("-")[0]
+        assert (on == cores) == (kind == "apart")
+        assert len(commands) == (2 if kind == "apart" else 1)
+        for run in (runs := [folder.with_name(f"{folder.name}.{i}") for i in range(len(commands))]):
+            run.mkdir()
+            summary = {"train_seconds": 10 * seconds[kind], "steps": 10}
+            (run / "summary.json").write_text(json.dumps(summary))
+            save_file({"0.weight": np.full(3, weight[kind])}, run / "model.safetensors")
+        return runs
+
+    monkeypatch.setattr(processes, "divided_cores", lambda n: cores)
+    monkeypatch.setattr(processes, "_trained", trained)
+    config = {"training": {"batch_size": 8, "epochs": 2}}
+    speed, share = processes.compare("small", config, 3)
+    assert (speed["ours_seconds"], speed["peer_seconds"], speed["ratio"]) == (4.0, 3.0, 0.75)
+    assert share["value"] == pytest.approx(100 * (1 - 2.5 / 4))
+    weight["two"] = 1.1
+    with pytest.raises(JaxnnError, match=r"train something else: 0\.weight differs"):
+        list(processes.compare("small", config, 1))
+
+
+@pytest.mark.slow
+def test_processes_train_on_cores_of_their_own() -> None:
+    from benchmarks import processes
+
+    config = {
+        "data": "digits",
+        "model": ["flatten", {"dense": 10}],
+        "optimizer": {"sgd": 0.1},
+        "training": {"batch_size": 64, "epochs": 2},
+    }
+    speed, share = processes.compare("small", config, 1)
+    assert speed["ours_seconds"] > 0 < speed["peer_seconds"]
+    assert share["value"] < 100
+
+
 def test_a_peer_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks import mlp
 

@@ -85,6 +85,21 @@ def arrays(run: Path) -> dict[str, np.ndarray]:
     return safetensors.numpy.load((run / "model.safetensors").read_bytes())
 
 
+def test_cores_are_divided_where_there_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(LAUNCH.parent)
+    from launch import divided_cores, on_cores
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 7}, raising=False)
+    assert divided_cores(1) == [{3, 5, 7}]
+    assert divided_cores(2) == [{3, 7}, {5}]
+    assert divided_cores(4) == []
+    bound = []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, to: bound.append(to), raising=False)
+    with on_cores({5}):
+        assert bound == [{5}]
+    assert bound == [{5}, {3, 5, 7}]
+
+
 @pytest.mark.slow
 def test_processes_end_where_one_does(config: Path, tmp_path: Path) -> None:
     precise = "training.precision=float64"
