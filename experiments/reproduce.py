@@ -59,7 +59,7 @@ METRICS = {
     "test_accuracy": Metric("", " %", 2),
     "balanced_accuracy": Metric("balanced ", " %", 2),
     "best_accuracy": Metric("best epoch, on validation images: ", " %", 2),
-    "test_r2": Metric("R² ", "", 4),
+    "test_r2": Metric("R² ", "", 3),
 }
 
 
@@ -141,6 +141,7 @@ def chosen(known: Mapping[str, Row], names: Sequence[str]) -> Mapping[str, Row]:
 def list_rows(rows: Mapping[str, Row]) -> None:
     table = Table("row", "seeds", "training", "data", box=None, pad_edge=False)
     table.columns[2].justify = "right"
+    table.columns[3].overflow = "fold"
     for name, row in rows.items():
         table.add_row(name, seeds(row), lasting(row), row.data)
     Console(highlight=False, markup=False, emoji=False).print(table)
