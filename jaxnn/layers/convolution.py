@@ -146,16 +146,18 @@ def weight_gradient(x: Array, dy: Array, weight_shape: Shape, window: Window) ->
 
 
 # From how many channels and units on Winograd's tiles beat its strips. Forward, dx and dW in
-# GFLOP/s of one core (of its CPU time, batch 128, best of five; the machine was busy):
+# GFLOP/s of one core (of its CPU time, batch 128, best of five, with 24 channels the median of
+# eight; the machine was busy):
 #
 #                             strips            tiles          PyTorch
 #   32 × 32,  16 →  16    39   30   32     22   16   26     60   50   57
+#   31 × 31,  24 →  64    46   57   43     58   63   56     63   77   39
 #   16 × 16,  32 →  64    65   78   51    109  127   94     77   79   54
 #   15 × 15,  64 →  64    87   85   46    136  133  112     94   93   54
 #    8 ×  8,  64 → 128    79   76   69    137  111  127     86   87   57
 #    7 ×  7, 256 → 256    56   48   51    100  102   69     90   90   43
 #    3 ×  3, 256 → 256    51   48   66    112  111  120     83   85   41
-_MANY = 32
+_MANY = 24
 
 
 def _on_cpu(

@@ -230,7 +230,10 @@ def weight_gradient_tiles(x: Array, dy: Array, weight_shape: Shape, window: Wind
     def product(x: Array, dy: Array) -> Array:
         return tiles.transformed_inputs(x).swapaxes(1, 2) @ tiles.transformed_outputs(dy)
 
-    return tiles.kernel_gradient(sum_blocks(product, (x, dy), tiles.block(*weight_shape[2:])))
+    # One image a block would be added up too often: for 31 × 31 pixels, 24 to 64 channels, at 33
+    # GFLOP/s in place of 56.
+    block = max(2, tiles.block(*weight_shape[2:]))
+    return tiles.kernel_gradient(sum_blocks(product, (x, dy), block))
 
 
 # What both have in common.
