@@ -86,7 +86,7 @@ def dirac(key: Array, shape: Shape) -> Array:
     kernel at input i and zeros elsewhere; those after it are uniform of variance 1 / (3 fan-in).
 
     Source: Zagoruyko & Komodakis 2017, https://arxiv.org/abs/1706.00388; as a part of the outputs,
-    Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.3.
+    Jordan 2024, https://arxiv.org/abs/2404.00498.
     """
     *field, inputs, outputs = shape
     limit = math.sqrt(1 / fans(shape)[0])

@@ -8,6 +8,8 @@ An augmentation is a pure function of a batch, ``(keys, images, targets) -> (ima
   yet normalized: so 0 is black, and what is moved in from outside is ``fill``, the background.
 - ``targets``, class numbers (batch,) or probabilities (batch, classes).
 
+One that follows from the epoch too is a ``ByEpoch``.
+
 Shapes and dtypes stay as they are, but for ``mixup``, which turns class numbers into
 probabilities. ``make_step`` applies an augmentation to training batches inside the compiled step,
 with keys that follow from seed, step and position in the batch; evaluation never augments.
@@ -131,7 +133,7 @@ def alternating_flip() -> Augmentation:
     same twice. What begins with which form follows from the image itself, as it comes: what
     moves or changes images is to stand behind. It needs to know the epoch: ``fit`` says it.
 
-    Source: Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.6.
+    Source: Jordan 2024, https://arxiv.org/abs/2404.00498.
     """
 
     def at(epoch: Array | int) -> Augmentation:

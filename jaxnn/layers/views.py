@@ -23,9 +23,8 @@ def average_views(layer: Layer, *, mirror: bool = True, shift: int = 1) -> Layer
     Input (batch, height, width, channels), integers too. Everything else stays as it is:
     parameters, state, name, and what a walk finds.
 
-    Source: "test-time augmentation" as in Jordan 2024, https://arxiv.org/abs/2404.00498, section
-    3.5; averaging over views, Krizhevsky et al. 2012, "ImageNet Classification with Deep
-    Convolutional Neural Networks".
+    Source: Krizhevsky et al. 2012, "ImageNet Classification with Deep Convolutional Neural
+    Networks"; with these views and weights, Jordan 2024, https://arxiv.org/abs/2404.00498.
 
     Args:
         layer: any layer that takes images.

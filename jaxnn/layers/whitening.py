@@ -26,7 +26,7 @@ def whiten(size: int = 2, *, eps: float = 5e-4, bias: bool = True) -> Layer:
     size + 1, 2 k).
 
     Source: Coates & Ng 2012, "Learning Feature Representations with K-means"; with negatives, and
-    as a first layer, Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.1.
+    as a first layer, Jordan 2024, https://arxiv.org/abs/2404.00498.
 
     Args:
         size: of a patch, height and width.

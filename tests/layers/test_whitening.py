@@ -31,9 +31,9 @@ def fitted(layer: Layer) -> Layer:
 
 
 @pytest.mark.parametrize(
-    ("layer", "shape"), [(whiten(), (3, 5, 2)), (whiten(3, bias=False), (4, 3, 1))]
+    ("layer", "shape", "train"),
+    [(whiten(), (3, 5, 2), True), (whiten(3, bias=False), (4, 3, 1), False)],
 )
-@pytest.mark.parametrize("train", [True, False])
 def test_derivatives(layer: Layer, shape: Shape, train: bool) -> None:
     assert_derivatives(fitted(layer), shape, train=train)
 
