@@ -57,6 +57,17 @@ def batch_positions(size: int) -> Array:
     return here + size * lax.axis_index(axes) if axes else here
 
 
+def own_rows(rows: Array, count: int) -> Array:
+    """Returns where examples are among those that lie here, given where they are among all.
+
+    Args:
+        rows: positions among the examples of all parts, each of as many.
+        count: how many lie here.
+    """
+    axes = batch_axes()
+    return rows - count * lax.axis_index(axes) if axes else rows
+
+
 def examples_before(x: Array) -> Array:
     """Returns for each example the one before it in the whole batch; before the first is the last.
 

@@ -1,144 +1,53 @@
-"""The same training on one, two and four devices: a script, for a process that has four.
+"""What training on several devices has to keep to: a script, for a process that has four.
 
 It prints, for each case that it is told, how far the results are apart: 1 is what they may be.
 """
 
+import contextlib
 import functools
+import io
+import itertools
 import json
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from device_trainings import NETWORKS, dataset, everything
 
-from jaxnn.data import Dataset, augmentation, from_arrays
-from jaxnn.layers import (
-    Layer,
-    batch_norm,
-    conv2d,
-    dense,
-    dropout,
-    flatten,
-    relu,
-    rematerialize,
-    serial,
-    sharded,
-    tanh,
-)
+from jaxnn.config import build, load_config
+from jaxnn.config.build import chosen_mesh
+from jaxnn.data import Split
+from jaxnn.layers import dense, relu, serial, sharded
 from jaxnn.losses import softmax_cross_entropy
-from jaxnn.optimizers import (
-    Optimizer,
-    accumulate,
-    adam,
-    adamw,
-    chain,
-    clip_by_global_norm,
-    exponential_moving_average,
-    muon,
-    sgd,
+from jaxnn.optimizers import Optimizer, adam, chain, clip_by_global_norm, muon, sgd
+from jaxnn.training import (
+    DivergedError,
+    Report,
+    epoch_batches,
+    fit,
+    init_train_state,
+    load_checkpoint,
+    make_chunk,
+    make_evaluate,
+    make_mesh,
+    save_checkpoint,
 )
-from jaxnn.training import fit, init_train_state, make_chunk, make_evaluate, make_mesh
-from jaxnn.training.devices import check_mesh, put
+from jaxnn.training.devices import check_mesh, put, put_rows
+from jaxnn.training.feed import streamed
 from jaxnn.training.step import Examples, put_state
 
-MESHES = {"1x1": (1, 1), "2x1": (2, 1), "4x1": (4, 1), "2x2": (2, 2), "1x4": (1, 4)}
-Wrap = Callable[[Layer], Layer]
-
-
-def dense_network(wrap: Wrap) -> Layer:
-    body = (wrap(dense(16)), relu(), dropout(0.3), wrap(rematerialize(dense(12))), tanh())
-    return serial(flatten(), *body, wrap(dense(3)))
-
-
-def conv_network(wrap: Wrap) -> Layer:
-    first = wrap(serial(conv2d(8, bias=False), batch_norm(), relu()))
-    second = (wrap(conv2d(4, bias=False)), batch_norm(), relu())
-    return serial(first, *second, flatten(), dropout(0.2), wrap(dense(3)))
-
-
-NETWORKS = {"dense": dense_network, "conv": conv_network}
-OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
-    "muon": lambda: chain(
-        clip_by_global_norm(0.5), muon(0.02, steps=2), exponential_moving_average(0.9)
-    ),
-    "accumulate": lambda: accumulate(chain(clip_by_global_norm(0.5), adamw(0.01)), 3),
-    "sgd": lambda: sgd(0.05, momentum=0.9),
-}
-
-
-@functools.cache
-def dataset() -> Dataset:
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (67, 5, 5, 2)).astype(np.uint8)
-    return from_arrays(images, rng.integers(0, 3, 67), validation=11, test=0)
-
-
-def trained(
-    network: str, optimizer: str, mesh: str, steps: int, mix: bool = True
-) -> list[np.ndarray]:
-    """Everything that training ends with and has reported, on so many devices."""
-    parts = make_mesh(*MESHES[mesh])
-    wrap: Wrap = sharded if MESHES[mesh][1] > 1 else lambda layer: layer
-    augment = augmentation.compose(
-        [augmentation.flip(), *([augmentation.mixup(0.4, classes=3)] if mix else [])]
-    )
-    reports = fit(
-        NETWORKS[network](wrap),
-        softmax_cross_entropy,
-        OPTIMIZERS[optimizer](),
-        dataset(),
-        batch_size=8,
-        epochs=-(-steps // 7),
-        augment=augment,
-        mesh=parts,
-        stream=mesh == "2x1",
-    )
-    numbers: list[float] = []
-    for report in reports:
-        numbers += [report.loss, report.accuracy, report.validation.loss]  # type: ignore[union-attr]
-        numbers.append(report.validation.accuracy)  # type: ignore[union-attr]
-    state = report.train_state._replace(key=jax.random.key_data(report.train_state.key))
-    leaves = jax.tree.leaves(jax.device_get(state))
-    return [np.array(numbers), *(np.asarray(leaf, np.float64) for leaf in leaves)]
-
-
-@functools.cache
-def on_one(network: str, optimizer: str, steps: int, mix: bool) -> list[np.ndarray]:
-    return trained(network, optimizer, "1x1", steps, mix)
-
-
-def far_apart(
-    tolerance: float, network: str, optimizer: str, mesh: str, steps: int, mix: bool
-) -> float:
-    found = trained(network, optimizer, mesh, steps, mix)
-    expected = on_one(network, optimizer, steps, mix)
-    pairs = zip(found, expected, strict=True)
-    return max(float(np.max(np.abs(a - b))) for a, b in pairs) / tolerance
-
-
-def equal(network: str, optimizer: str, mesh: str) -> Callable[[], float]:
-    """100 steps in float64."""
-
-    def case() -> float:
-        jax.config.update("jax_enable_x64", True)
-        return far_apart(1e-9, network, optimizer, mesh, 100, mix=True)
-
-    return case
-
-
-def equal_in_float32(network: str, mesh: str) -> Callable[[], float]:
-    def case() -> float:
-        jax.config.update("jax_enable_x64", False)
-        return far_apart(1e-5, network, "sgd", mesh, 10, mix=False)
-
-    return case
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def memory() -> float:
     """A deep network over 4 devices: what each keeps, and what it needs while it computes."""
     jax.config.update("jax_enable_x64", False)
-    width, layers = 512, 8
+    width, layers = 512, 4
     weight_bytes = 4 * width * width
     mesh = make_mesh(1, 4)
     assert mesh is not None
@@ -148,7 +57,8 @@ def memory() -> float:
     shard = sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(state[1:4]))
     whole = sum(x.nbytes for x in jax.tree.leaves(state[1:4]))
     chunk = make_chunk(network, softmax_cross_entropy, optimizer, mesh=mesh)
-    examples = put(Examples(np.zeros((8, width), np.float32), np.zeros(8, np.int32)), mesh)
+    split = Split(np.zeros((16, width), np.float32), np.zeros(16, np.int32))
+    examples = Examples(*put_rows(tuple(split), np.arange(16), mesh))
     batches = put(np.zeros((2, 8), np.int32), mesh)
     compiled = chunk.lower(state, examples, batches, 0, 1).compile()  # type: ignore[attr-defined]
     temporary = compiled.memory_analysis().temp_size_in_bytes
@@ -223,28 +133,122 @@ def refused() -> float:
     return 0.0
 
 
+def most_devices() -> float:
+    """Where nothing is said, as many devices are used as the batch can be divided over."""
+    for parameters, batch_size, size in ((1, 8, 4), (1, 6, 3), (1, 7, 1), (2, 8, 4), (2, 6, 2)):
+        mesh = make_mesh(parameters=parameters, batch_size=batch_size)
+        assert (1 if mesh is None else mesh.size) == size, (parameters, batch_size, mesh)
+    explicit = make_mesh(4, batch_size=6)
+    assert explicit is not None
+    assert explicit.size == 4
+    for override, said in (
+        ("devices.data=all", "training uses 2 of 4 devices, as a batch of 62 cannot be divided"),
+        ("devices.data=2", ""),
+    ):
+        config = load_config(CONFIGS / "digits_mlp.yaml", ["training.batch_size=62", override])
+        with contextlib.redirect_stderr(io.StringIO()) as error:
+            mesh = chosen_mesh(build(config))
+        assert mesh is not None
+        assert mesh.size == 2
+        assert said in error.getvalue()
+        assert bool(said) == bool(error.getvalue())
+    return 0.0
+
+
+def own_examples() -> float:
+    """Each device holds what it sees of each batch, in the order in which that is stored."""
+    mesh, split, steps = make_mesh(2, 2), dataset().train, 7
+    assert mesh is not None
+    order = np.concatenate([epoch_batches(3, epoch, 56, 8) for epoch in range(2)])
+    for window in streamed(split, 3, 8, 2, 2 * steps, 3, mesh):
+        batches = np.asarray(window.batches)
+        inputs = [shard.data for shard in window.examples.inputs.addressable_shards]
+        assert all(len(part) == len(batches) * 2 for part in inputs)
+        for step in range(window.first, window.end):
+            rows = batches[step - window.first].reshape(4, 2)
+            for i, part in enumerate(inputs):
+                own = rows[i] - i * len(part)
+                seen = split.inputs[order[step].reshape(4, 2)[i]]
+                np.testing.assert_array_equal(np.asarray(part)[own], seen)
+    return 0.0
+
+
+def dense_reports(
+    data: int, parameters: int, *, split: Split | None = None, **changes: Any
+) -> list[Report]:
+    network = NETWORKS["dense"](sharded)
+    given = dataset() if split is None else dataset()._replace(train=split)
+    options = {"batch_size": 8, "epochs": 3, "mesh": make_mesh(data, parameters), **changes}
+    return list(fit(network, softmax_cross_entropy, everything(), given, **options))
+
+
+def other_devices() -> float:
+    """A run goes on from a checkpoint on other devices: sharded, replicated, sharded."""
+    jax.config.update("jax_enable_x64", True)
+    (*_, whole) = dense_reports(1, 1)
+    start, network = None, NETWORKS["dense"](sharded)
+    with tempfile.TemporaryDirectory() as folder:
+        for epochs, (data, parameters) in enumerate(((2, 2), (4, 1), (1, 4)), 1):
+            end = dense_reports(data, parameters, epochs=epochs, start=start)[-1].train_state
+            save_checkpoint(Path(folder), end, {})
+            start = load_checkpoint(
+                Path(folder), lambda: init_train_state(network, everything(), (5, 5, 2), 0)
+            ).train_state
+    assert start is not None
+    pairs = zip(jax.tree.leaves(start[1:4]), jax.tree.leaves(whole.train_state[1:4]), strict=True)
+    return max(float(np.max(np.abs(a - b))) for a, b in pairs) / 1e-9
+
+
+def statistics() -> float:
+    """Statistics are those of the whole batch and of whole parameters."""
+    jax.config.update("jax_enable_x64", True)
+    options: dict[str, Any] = {"epochs": 1, "chunk_steps": 4, "statistics_steps": 4}
+    found, expected = (dense_reports(*mesh, **options) for mesh in ((2, 2), (1, 1)))
+    apart = [0.0]
+    for one, other in itertools.chain.from_iterable(
+        zip(a.statistics or (), b.statistics or (), strict=True)
+        for a, b in zip(found, expected, strict=True)
+    ):
+        for name, number in vars(other).items():
+            if isinstance(number, float):
+                apart.append(abs(getattr(one, name) - number) / (abs(number) + 1e-6))
+            else:
+                assert getattr(one, name) == number
+    assert len(apart) > 7
+    return max(apart) / 1e-6
+
+
+def diagnosis() -> float:
+    """What is not finite is found on several devices as on one."""
+    jax.config.update("jax_enable_x64", False)
+    inputs = np.array(dataset().train.inputs, np.float32)
+    inputs[5] = np.inf
+    found = []
+    for mesh in ((1, 1), (2, 2)):
+        try:
+            dense_reports(*mesh, split=Split(inputs, dataset().train.targets))
+        except DivergedError as error:
+            found.append(str(error))
+    assert len(found) == 2
+    assert found[0] == found[1]
+    assert "the inputs is not finite" in found[0], found[0]
+    return 0.0
+
+
 CASES: dict[str, Callable[[], float]] = {
-    "conv muon on 2x2": equal("conv", "muon", "2x2"),
     "memory": memory,
     "whole checkpoint": whole_checkpoint,
     "last partial batch": last_partial_batch,
     "refused": refused,
+    "most devices": most_devices,
+    "own examples": own_examples,
 }
-SLOW_CASES = {
-    **{
-        f"{network} {optimizer} on {mesh}": equal(network, optimizer, mesh)
-        for network in NETWORKS
-        for optimizer in OPTIMIZERS
-        for mesh in MESHES
-        if mesh != "1x1"
-    },
-    **{
-        f"{network} in float32 on {mesh}": equal_in_float32(network, mesh)
-        for network in NETWORKS
-        for mesh in ("4x1", "2x2")
-    },
+LONG_CASES: dict[str, Callable[[], float]] = {
+    "other devices": other_devices,
+    "statistics": statistics,
+    "diagnosis": diagnosis,
 }
 
 if __name__ == "__main__":
-    cases = CASES | SLOW_CASES
+    cases = CASES | LONG_CASES
     print(json.dumps({name: cases[name]() for name in sys.argv[1:]}))

@@ -23,7 +23,7 @@ from jaxnn.layers import Layer, before, dense, relu, serial, standardize
 from jaxnn.losses import softmax_cross_entropy
 from jaxnn.optimizers import sgd
 from jaxnn.training import Examples, init_train_state, make_chunk, make_mesh
-from jaxnn.training.devices import put
+from jaxnn.training.devices import IN_PARTS, put
 from jaxnn.training.processes import agreed
 
 SQUARES = (128, 512, 1024)
@@ -155,8 +155,10 @@ def step_seconds(case: Case, timing: Timing, together: bool) -> float:
     rng, count = np.random.default_rng(0), 8192
     images = rng.integers(0, 256, (count, case.sizes[0]), np.uint8)
     labels = rng.integers(0, case.sizes[-1], count, np.int32)
-    examples = Examples(*put((images, labels), mesh))
-    order = rng.integers(0, count, (64, batch), np.int32)
+    examples = Examples(*put((images, labels), mesh, IN_PARTS))
+    parts = mesh.size if mesh else 1
+    firsts = count // parts * (np.arange(batch, dtype=np.int32) // (batch // parts))
+    order = firsts + rng.integers(0, count // parts, (64, batch), np.int32)  # from its own part
     batches = put(order, mesh, PartitionSpec() if mesh is None else PartitionSpec(None, AXES))
     state = init_train_state(net, optimizer, case.sizes[:1], 0, mesh)
 

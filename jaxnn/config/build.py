@@ -10,7 +10,7 @@ from jaxnn.arrays import Tree
 from jaxnn.config.config import Config
 from jaxnn.data import Dataset, augmentation
 from jaxnn.data.augmentation import Augmentation
-from jaxnn.errors import ConfigError
+from jaxnn.errors import ConfigError, warn
 from jaxnn.layers import Layer, average_views, in_precision
 from jaxnn.layers.views import count_views
 from jaxnn.network import describe
@@ -66,10 +66,11 @@ class Experiment(NamedTuple):
             ConfigError: if there are too few, or the training cannot be divided over them.
         """
         config, _, network, loss, optimizer = self
+        devices, batch_size = config.devices, config.training.batch_size
         try:
-            mesh = make_mesh(config.devices.data, config.devices.parameters)
+            mesh = make_mesh(devices.data, devices.parameters, batch_size=batch_size)
             if mesh is not None:
-                check_mesh(mesh, network, loss, optimizer, config.training.batch_size)
+                check_mesh(mesh, network, loss, optimizer, batch_size)
         except ValueError as error:
             raise ConfigError(f"devices: {error} (devices.data=…)") from error
         return mesh
@@ -164,3 +165,17 @@ def _check_evaluation(experiment: Experiment) -> None:
         jax.eval_shape(averaged)
     except ValueError as error:
         raise ConfigError(f"evaluation: {error}") from error
+
+
+def chosen_mesh(experiment: Experiment) -> Mesh | None:
+    """Returns the mesh that an experiment is trained on; says so if there are devices for more."""
+    mesh, config = experiment.mesh, experiment.config
+    used, parts = 1 if mesh is None else mesh.size, config.devices.parameters
+    most = max(1, len(jax.devices()) // parts) * parts
+    if config.devices.data == "all" and used < most:
+        warn(
+            f"training uses {used} of {len(jax.devices())} devices, as a batch of "
+            f"{config.training.batch_size} cannot be divided over more; a multiple of {most} can "
+            f"(training.batch_size). With devices.data={used // parts} this is not said"
+        )
+    return mesh

@@ -77,7 +77,8 @@ class Devices(Strict):
     """On how many devices to train; they change nothing but rounding.
 
     Attributes:
-        data: how many parts each batch is divided into; "all": what the number of devices allows.
+        data: how many parts each batch is divided into; "all": as many as there are devices for and
+            it can be divided into.
         parameters: how many devices the arrays of ``sharded`` layers are divided over; each part
             of the batch is divided over as many, too.
     """

@@ -20,7 +20,8 @@ def sharded(layer: Layer) -> Layer:
     are whole for the moment in which they are used. Where there is no such axis, it is the layer
     itself. Everything else stays as it is: parameters, state, name, and what a walk finds.
 
-    What is wrapped is gathered at once: wrap the blocks of a network one by one.
+    What is wrapped is gathered at once: wrap the blocks of a network one by one. Statistics gather
+    everything at once; where that is too much, do without (``statistics_steps=0``).
 
     Sources: Rajbhandari et al. 2020, "ZeRO", https://arxiv.org/abs/1910.02054, its third stage;
     Zhao et al. 2023, "PyTorch FSDP", https://arxiv.org/abs/2304.11277.

@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 
 from jaxnn.arrays import count
 from jaxnn.config import Config, Experiment, build, cost, differences
+from jaxnn.config.build import chosen_mesh
 from jaxnn.data.dataset import SPLITS
 from jaxnn.data.info import to_plain
 from jaxnn.errors import ConfigError, RunError, by, writing
@@ -112,7 +113,7 @@ def train(
     experiment = build(config)
     cost.warn_of_large(experiment)
     _check_patience(experiment)
-    mesh, kept = experiment.mesh, to_keep(experiment)
+    mesh, kept = chosen_mesh(experiment), to_keep(experiment)
     check_alike(config=experiment.config.to_yaml(), data=repr(to_plain(kept.found)))
     with new_directory(config, given) as path:
         write_text(path / CONFIG, experiment.config.to_yaml())
@@ -201,7 +202,7 @@ def _resume(
         dataset, kept = load_data(path, config, kept, allow_changes=allow_changes)
         experiment = build(config, dataset)
     _check_patience(experiment)
-    mesh = experiment.mesh
+    mesh = chosen_mesh(experiment)
     start, info = _taken_up(path, experiment, mesh, tell)
     data = repr(to_plain(kept.found))
     check_alike(config=experiment.config.to_yaml(), data=data, checkpoint=str(start.step))

@@ -20,7 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxnn import losses
 from jaxnn.arrays import Tree
 from jaxnn.calls import call_of
-from jaxnn.collectives import AXES, PARAMETERS, division
+from jaxnn.collectives import AXES, DATA, PARAMETERS, division
 from jaxnn.layers import Layer
 from jaxnn.layers.sharded import has_sharded, is_sharded
 from jaxnn.losses import Loss
@@ -38,20 +38,24 @@ def make_mesh(
     data: int | Literal["all"] = "all",
     parameters: int = 1,
     devices: Sequence[jax.Device] | None = None,
+    batch_size: int | None = None,
 ) -> Mesh | None:
     """Returns a mesh of devices for ``fit``; None for a single one, which needs none.
 
     Args:
-        data: how many parts a batch is divided into; "all": what the number of devices allows.
+        data: how many parts a batch is divided into; "all": as many as there are devices for.
         parameters: how many devices the arrays of ``sharded`` layers are divided over; each of the
             batch's parts is divided over as many, too.
         devices: by default, all there are.
+        batch_size: with "all" and one process, only as many parts as it can be divided into.
 
     Raises:
         ValueError: if there are too few devices, or, with several processes, too many.
     """
     devices = jax.devices() if devices is None else devices
     rows = max(1, len(devices) // parameters) if data == "all" else data
+    if data == "all" and batch_size is not None and jax.process_count() == 1:
+        rows = next((n for n in range(rows, 1, -1) if batch_size % (n * parameters) == 0), 1)
     count, kind = rows * parameters, devices[0].platform
     few = count > len(devices)
     if few or (jax.process_count() > 1 and count < len(devices)):
@@ -63,6 +67,11 @@ def make_mesh(
     if count == 1:
         return None
     return Mesh(np.array(devices[:count]).reshape(rows, parameters), AXES)
+
+
+def data_mesh(mesh: Mesh) -> Mesh:
+    """Returns the devices of a mesh along the axis ``data`` alone: no parameters are divided."""
+    return Mesh(mesh.devices.reshape(-1), (DATA,))
 
 
 def check_mesh(
@@ -78,7 +87,8 @@ def check_mesh(
     if batch_size % mesh.size:
         raise ValueError(
             f"batch_size {batch_size} cannot be divided over {mesh.size} devices: choose a "
-            "multiple of their number, or fewer devices"
+            "multiple of their number, or fewer "
+            + ("devices" if jax.process_count() == 1 else "processes")
         )
     if getattr(loss, "func", loss).__module__ != losses.__name__:
         raise ValueError(
@@ -183,6 +193,27 @@ def put(tree: Tree, mesh: Mesh | None, specs: Tree = WHOLE) -> Tree:
         return jax.tree.map(functools.partial(placed, spec), part)
 
     return jax.tree.map(all_placed, specs, tree, is_leaf=lambda x: isinstance(x, PartitionSpec))
+
+
+def put_rows(tree: Tree, rows: np.ndarray, mesh: Mesh | None) -> Tree:
+    """Puts rows of arrays onto the devices of a mesh, in equal parts: each is given its own alone.
+
+    Args:
+        tree: of NumPy's arrays, of the same number of rows; they may be mapped from a file.
+        rows: which of them, in the order of the devices.
+        mesh: the mesh; without one, all rows are put onto one device.
+    """
+    if mesh is None:
+        return jax.tree.map(lambda x: jnp.asarray(x[rows]), tree)
+    sharding = NamedSharding(mesh, IN_PARTS)
+
+    def placed(x: np.ndarray) -> Array:
+        def part(index: Any) -> np.ndarray:
+            return x[rows[index[0]]]
+
+        return jax.make_array_from_callback((len(rows), *x.shape[1:]), sharding, part)
+
+    return jax.tree.map(placed, tree)
 
 
 def fetched(tree: Tree) -> Tree:

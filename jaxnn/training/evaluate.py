@@ -14,7 +14,7 @@ from jaxnn.data import Dataset, Split
 from jaxnn.layers import Layer
 from jaxnn.losses import Loss, check_targets, example_weights
 from jaxnn.tasks import Sums, classification
-from jaxnn.training.devices import IN_PARTS, WHOLE, param_specs, put
+from jaxnn.training.devices import IN_PARTS, WHOLE, param_specs, put, put_rows
 from jaxnn.training.feed import ahead
 from jaxnn.training.step import output_shape
 
@@ -131,8 +131,10 @@ def make_evaluate(
                 rows = np.arange(start, start + size)
                 weights = (rows < count).astype(np.float32)
                 rows = np.minimum(rows, count - 1)
-                batch = (split.inputs[rows], split.targets[rows], weights)
-                yield batch if mesh is None else put(batch, mesh, IN_PARTS)
+                if mesh is None:
+                    yield split.inputs[rows], split.targets[rows], weights
+                else:
+                    yield *put_rows(tuple(split), rows, mesh), put(weights, mesh, IN_PARTS)
 
         parts = [
             jax.device_get(evaluate_batch(params, state, *batch)) for batch in ahead(batches())

@@ -1,4 +1,9 @@
-"""Which examples a step sees, and how they get to the device: all at once, or streamed."""
+"""Which examples a step sees, and how they get to the device: all at once, or streamed.
+
+On several devices they are always streamed, and each device is given what it sees of each batch:
+there is no copy of the whole on any. The host puts the examples in order, in a thread, which costs
+it a copy of them each epoch, and the devices no word to each other.
+"""
 
 import os
 from collections.abc import Iterator
@@ -6,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from jaxnn.data import Dataset, Split
 from jaxnn.errors import DataError
-from jaxnn.training.devices import put
+from jaxnn.training.devices import put, put_rows
 from jaxnn.training.step import Examples
 
 Item = TypeVar("Item")
@@ -72,9 +78,7 @@ def is_large(split: Split) -> bool:
     return memory is not None and split.inputs.nbytes > _STREAMED * memory
 
 
-def resident(
-    split: Split, seed: int, batch_size: int, begin: int, end: int, mesh: Mesh | None = None
-) -> Iterator[Window]:
+def resident(split: Split, seed: int, batch_size: int, begin: int, end: int) -> Iterator[Window]:
     """Windows of whole epochs over examples that all lie on the device.
 
     Args:
@@ -83,14 +87,13 @@ def resident(
         batch_size: examples a step.
         begin: a step in the first window.
         end: the step after the last one.
-        mesh: of the devices on each of which they lie; None for one device.
     """
-    examples = Examples(*put(tuple(split), mesh))
+    examples = Examples(*jax.tree.map(jnp.asarray, tuple(split)))
     count = len(split.targets)
     steps = count // batch_size
     for epoch in range(begin // steps, end // steps):
         batches = _two_or_more(epoch_batches(seed, epoch, count, batch_size))
-        yield Window(examples, put(batches, mesh), epoch * steps, (epoch + 1) * steps)
+        yield Window(examples, jnp.asarray(batches), epoch * steps, (epoch + 1) * steps)
 
 
 def streamed(
@@ -114,7 +117,7 @@ def streamed(
         begin: see ``resident``.
         end: see ``resident``.
         chunk_steps: windows are cut at multiples of it, if it does not make them too large.
-        mesh: see ``resident``.
+        mesh: of the devices that each batch is divided over; None for one device.
     """
     count = len(split.targets)
     steps = count // batch_size
@@ -130,19 +133,31 @@ def streamed(
             for first in range(skipped - skipped % size, steps, size):
                 # What is missing in an epoch's last window is its last step again.
                 taken = batches[np.minimum(np.arange(first, first + size), steps - 1)]
-                rows = _two_or_more(taken).reshape(-1)
-                order = np.argsort(rows, kind="stable")
-                places = np.empty(len(rows), np.int32)
-                places[order] = np.arange(len(rows), dtype=np.int32)
-                examples = tuple(part[rows[order]] for part in split)
+                rows, places = _in_order(_two_or_more(taken), mesh.size if mesh else 1)
                 yield Window(
-                    Examples(*put(examples, mesh)),
-                    put(places.reshape(-1, batch_size), mesh),
+                    Examples(*put_rows(tuple(split), rows, mesh)),
+                    put(places, mesh),
                     epoch * steps + first,
                     epoch * steps + min(first + size, steps),
                 )
 
     return ahead(windows())
+
+
+def _in_order(batches: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Puts what each of equal parts of every batch sees in the order in which it is stored.
+
+    Returns:
+        The rows, part by part, and where among them the examples of the batches are.
+    """
+    steps = len(batches)
+    rows = batches.reshape(steps, parts, -1).swapaxes(0, 1).reshape(parts, -1)
+    order = np.argsort(rows, axis=1, kind="stable")
+    places = np.empty(rows.size, np.int32)
+    firsts = rows.shape[1] * np.arange(parts)[:, None]
+    places[(firsts + order).reshape(-1)] = np.arange(rows.size, dtype=np.int32)
+    by_step = places.reshape(parts, steps, -1).swapaxes(0, 1).reshape(steps, -1)
+    return np.take_along_axis(rows, order, axis=1).reshape(-1), by_step
 
 
 def _two_or_more(batches: np.ndarray) -> np.ndarray:

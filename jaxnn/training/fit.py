@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.sharding import Mesh
 
 from jaxnn.arrays import Tree
+from jaxnn.collectives import own_rows
 from jaxnn.data import Dataset, from_arrays
 from jaxnn.data.augmentation import Augmentation
 from jaxnn.errors import uncalled
@@ -19,11 +21,10 @@ from jaxnn.losses import Loss, check_targets, check_task, weighted
 from jaxnn.optimizers import Optimizer, hyperparameters
 from jaxnn.optimizers.optimizer import check_is_optimizer
 from jaxnn.tasks import Task, classification, regression
-from jaxnn.training.devices import check_mesh, whole
+from jaxnn.training.devices import IN_PARTS, WHOLE, check_mesh, whole
 from jaxnn.training.diagnosis import DivergedError, diagnose
 from jaxnn.training.evaluate import Evaluation, accuracy, make_evaluate
 from jaxnn.training.feed import is_large, resident, steps_per_epoch, streamed
-from jaxnn.training.processes import agreed
 from jaxnn.training.statistics import Statistics, make_statistics
 from jaxnn.training.step import (
     Examples,
@@ -167,8 +168,9 @@ def fit(
         augment: applied to training batches, and to them alone; see ``jaxnn.data.augmentation``.
         stream: whether the training split is streamed to the device as it is needed, rather than
             put there as a whole; without effect on the result. By default, where its inputs would
-            fill a quarter of the device's memory. They may be mapped from a file
-            (``numpy.memmap``). Chunks are shorter then if examples are large.
+            fill a quarter of the device's memory; on several devices always, to each what it sees
+            of each batch. They may be mapped from a file (``numpy.memmap``). Chunks are shorter
+            then if examples are large.
         start: a state to go on from, within an epoch too; by default, that of step 0.
         mesh: of the devices to train on (see ``make_mesh``), over which each batch is divided;
             None for one device. How many there are changes nothing but rounding.
@@ -200,7 +202,7 @@ def fit(
         check_mesh(mesh, network, loss, optimizer, batch_size)
     parts = (prepared(network, dataset), weighted(loss, dataset.class_weights), optimizer)
     chunk = make_chunk(*parts, augment, task, center, mesh, steps)
-    statistics = make_statistics(*parts)
+    statistics = make_statistics(*parts, mesh)
     evaluate = make_evaluate(parts[0], loss, dataset=dataset, mesh=mesh)
     if start is None:
         train_state = init_train_state(network, optimizer, dataset.in_shape, seed, mesh)
@@ -218,27 +220,37 @@ def fit(
     if step >= end:
         return
     which = (dataset.train, seed, batch_size, step, end)
-    if agreed(is_large(dataset.train))[0] if stream is None else stream:
+    if mesh is not None or (is_large(dataset.train) if stream is None else stream):
         windows = streamed(*which, chunk_steps, mesh)
     else:
-        windows = resident(*which, mesh)
+        windows = resident(*which)
     window = next(windows)
 
     @jax.jit
     def seen_batch(
-        train_state: TrainState, examples: Examples, batches: jax.Array, position: int
+        train_state: TrainState, examples: Examples, batches: Array, position: int
     ) -> Examples:
         """The batch of the step that led to this state."""
-        batch = jax.tree.map(lambda x: x[batches[position]], examples)
-        if augment is None:
-            return batch
-        return augmented(augment, train_state.key, train_state.step - 1, batch, steps)
+
+        def seen(key: Array, step: Array, examples: Examples, rows: Array) -> Examples:
+            rows = own_rows(rows, len(examples.targets))
+            batch = jax.tree.map(lambda x: x[rows], examples)
+            if augment is None:
+                return batch
+            return augmented(augment, key, step - 1, batch, steps)
+
+        if mesh is not None:
+            specs = (WHOLE, WHOLE, IN_PARTS, IN_PARTS)
+            seen = jax.shard_map(
+                seen, mesh=mesh, in_specs=specs, out_specs=IN_PARTS, check_vma=False
+            )
+        return seen(train_state.key, train_state.step, examples, batches[position])
 
     # A chunk of no steps compiles the program and changes nothing.
     started = time.perf_counter()
     train_state, _ = jax.block_until_ready(chunk(train_state, *window[:2], 0, 0))
     if statistics_steps:
-        statistics(whole(train_state), seen_batch(train_state, *window[:2], 0))
+        statistics(train_state, seen_batch(train_state, *window[:2], 0))
     start_loss = None
     if not step:  # that of the first batches, in steps that are taken for their loss alone
         count = min(-(-_START_EXAMPLES // batch_size), window.end)
@@ -259,7 +271,7 @@ def fit(
         observed = None
         if statistics_steps and step // statistics_steps > (step - count) // statistics_steps:
             batch = seen_batch(train_state, *window[:2], first + count - 1)
-            observed = statistics(whole(train_state), batch)
+            observed = statistics(train_state, batch)
         rate = hyperparameters(train_state.optimizer_state).get("learning_rate")
         (total_loss, sums), rate = jax.device_get((totals, rate))
         seconds = time.perf_counter() - started
@@ -267,7 +279,8 @@ def fit(
         train_seconds += seconds
         if not np.isfinite(total_loss) or (step == end and not _finite(train_state.params)):
             taken = window.batches[first : first + count]
-            found = diagnose(*parts, augment, whole(before), window.examples, taken, steps)
+            examples = whole(window.examples)
+            found = diagnose(*parts, augment, whole(before), examples, taken, steps)
             raise DivergedError(step, found)
         validation = None
         if step % steps == 0 and len(dataset.validation.targets):

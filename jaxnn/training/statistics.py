@@ -7,12 +7,15 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.sharding import Mesh, PartitionSpec
 
 from jaxnn.arrays import at_path
+from jaxnn.collectives import DATA, batch_axes, batch_mean, batch_sum, gradient_sum
 from jaxnn.layers import Layer
 from jaxnn.losses import Loss
 from jaxnn.network import label, leaves, trace
 from jaxnn.optimizers import Optimizer, global_norm
+from jaxnn.training.devices import WHOLE, data_mesh
 from jaxnn.training.step import Examples, TrainState, example_keys
 
 Number: TypeAlias = Array | float
@@ -68,7 +71,7 @@ _INACTIVE: dict[str, Callable[[Array], Array]] = {
 
 
 def make_statistics(
-    network: Layer, loss: Loss, optimizer: Optimizer
+    network: Layer, loss: Loss, optimizer: Optimizer, mesh: Mesh | None = None
 ) -> Callable[[TrainState, Examples], Statistics]:
     """Makes the function ``(train_state, batch) -> statistics`` of the step on that batch.
 
@@ -78,7 +81,9 @@ def make_statistics(
     the last bit, whether it is watched or not. There is an entry for each layer that is not made
     of others, in the order of ``walk``.
 
-    The arguments are those of ``make_step``.
+    The arguments are those of ``make_step``, and the mesh of the devices that the batch is divided
+    over; None for one device. Each has a part of the batch, and all parameters as a whole, those of
+    ``sharded`` layers too: what is seen within a layer is seen where it computes.
     """
     plain = leaves(network)
 
@@ -87,13 +92,14 @@ def make_statistics(
         inputs, targets = batch
         keys = example_keys(key, step, len(targets)) if network.draws else None
         traced = trace(network, loss, params, state, inputs, targets, train=True, key=keys)
-        gradients = traced.layers[0].gradients
+        gradients = gradient_sum(traced.layers[0].gradients)
         updates, _ = optimizer.update(gradients, optimizer_state, params)
         rows = []
         for layer in traced.layers:
             if layer.path not in plain:
                 continue
             y = layer.output.astype(jnp.promote_types(layer.output.dtype, jnp.float32))
+            mean = batch_mean(y.mean())
             own = [at_path(tree, layer.path) for tree in (params, gradients, updates)]
             norms = [global_norm(tree) for tree in own] if jax.tree.leaves(own[0]) else [None] * 3
             inactive = _INACTIVE.get(layer.name)
@@ -105,10 +111,10 @@ def make_statistics(
                     gradient_norm=norms[1],
                     update_norm=norms[2],
                     update_ratio=None if norms[0] is None else norms[2] / norms[0],
-                    activation_mean=y.mean(),
-                    activation_deviation=y.std(),
-                    inactive=inactive(y).all(0).mean() if inactive else None,
-                    d_output_norm=global_norm(layer.d_output),
+                    activation_mean=mean,
+                    activation_deviation=jnp.sqrt(batch_mean(jnp.square(y - mean).mean())),
+                    inactive=_all_inactive(inactive(y)).mean() if inactive else None,
+                    d_output_norm=_norm_over_batch(layer.d_output),
                 )
             )
         return tuple(rows)
@@ -116,7 +122,18 @@ def make_statistics(
     @jax.jit
     def packed(train_state: TrainState, batch: Examples) -> Array:
         # One array, as fetching each number by itself takes longer than computing them.
-        return jnp.stack(jax.tree.leaves(compute(train_state, batch))).astype(jnp.float32)
+        def numbers(train_state: TrainState, batch: Examples) -> Array:
+            return jnp.stack(jax.tree.leaves(compute(train_state, batch))).astype(jnp.float32)
+
+        if mesh is None:
+            return numbers(train_state, batch)
+        return jax.shard_map(
+            numbers,
+            mesh=data_mesh(mesh),
+            in_specs=(WHOLE, PartitionSpec(DATA)),
+            out_specs=WHOLE,
+            check_vma=False,
+        )(train_state, batch)
 
     structures: list[Any] = []  # of the result, found once: tracing takes longer than computing
 
@@ -127,3 +144,14 @@ def make_statistics(
         return jax.tree.unflatten(structures[0], numbers)
 
     return statistics
+
+
+def _all_inactive(units: Array) -> Array:
+    """Whether each unit is inactive in all of the batch, given in which examples it is, bool."""
+    return batch_sum(jnp.any(~units, axis=0).astype(jnp.int32)) == 0
+
+
+def _norm_over_batch(x: Array) -> Array:
+    """The norm of all of the batch's numbers, (batch, ...), together."""
+    norm = global_norm(x)
+    return jnp.sqrt(batch_sum(jnp.square(norm))) if batch_axes() else norm

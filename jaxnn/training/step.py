@@ -10,7 +10,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from jaxnn.arrays import Tree
-from jaxnn.collectives import AXES, batch_positions, batch_sum, divided_params, gradient_sum
+from jaxnn.collectives import (
+    AXES,
+    batch_positions,
+    batch_sum,
+    divided_params,
+    gradient_sum,
+    own_rows,
+)
 from jaxnn.data import Dataset, Split
 from jaxnn.data.augmentation import Augmentation, ByEpoch
 from jaxnn.layers import Layer, before, standardize
@@ -19,7 +26,7 @@ from jaxnn.losses import Loss
 from jaxnn.network import loss_and_gradients
 from jaxnn.optimizers import Optimizer, apply_updates
 from jaxnn.tasks import Sums, Task, classification
-from jaxnn.training.devices import WHOLE, divisions, optimizer_specs, param_specs, put
+from jaxnn.training.devices import IN_PARTS, WHOLE, divisions, optimizer_specs, param_specs, put
 
 
 class TrainState(NamedTuple):
@@ -203,7 +210,8 @@ def make_chunk(
     what a diagnosis starts from.
 
     The arguments are those of ``make_step``, and the mesh of the devices over which each step is
-    mapped; None for one device.
+    mapped; None for one device. On n devices an n-th of the examples lies on each, and has to be
+    what its n-th of each batch sees.
     """
     step = make_step(network, loss, optimizer, augment, task, center, steps_per_epoch)
 
@@ -213,6 +221,7 @@ def make_chunk(
         def body(i: Array, carry: tuple[TrainState, Totals]) -> tuple[TrainState, Totals]:
             train_state, totals = carry
             rows = lax.dynamic_index_in_dim(batches, start + i, keepdims=False)
+            rows = own_rows(rows, len(examples.targets))
             train_state, new = step(train_state, jax.tree.map(lambda x: x[rows], examples))
             return train_state, jax.tree.map(jnp.add, totals, new)
 
@@ -229,7 +238,7 @@ def make_chunk(
         mapped = jax.shard_map(
             chunk,
             mesh=mesh,
-            in_specs=(specs, WHOLE, PartitionSpec(None, AXES), WHOLE, WHOLE),
+            in_specs=(specs, IN_PARTS, PartitionSpec(None, AXES), WHOLE, WHOLE),
             out_specs=(specs, WHOLE),
             check_vma=False,
         )
