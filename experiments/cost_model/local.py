@@ -33,10 +33,10 @@ MEMORY = 2**22
 """Numbers of the arrays by which the bandwidth of memory is measured."""
 
 MESSAGES = (2**14, 2**22)
-"""Numbers of the arrays by which the latency and the bandwidth of an all-reduce are measured."""
+"""Numbers of the arrays by which the bandwidth of an all-reduce is measured."""
 
 TINY = (4, 4, 4)
-"""Units of the network whose steps show what each product costs beside its arithmetic."""
+"""Units of the network whose steps show what products and messages cost beside their contents."""
 
 
 class Case(NamedTuple):
@@ -99,7 +99,12 @@ def constants(team: Team, processes: int, timing: Timing) -> tuple[Device, Local
     short, long = (_mean(team(_all_reduce_seconds, n, timing)) for n in MESSAGES)
     turns = 2 * (processes - 1)
     bandwidth = turns * 4 * (MESSAGES[1] - MESSAGES[0]) / processes / max(long - short, 1e-9)
-    latency = short / turns - 4 * MESSAGES[0] / processes / bandwidth
+    # The latency is that between computations, where each message also waits for the slower one.
+    alone, together = (
+        _mean(team(step_seconds, Case(TINY, processes, ""), timing, joined))
+        for joined in (False, True)
+    )
+    latency = (together - alone) / turns / _messages(network(TINY), TINY[:1])
     return device, LocalLinks(max(latency, 0.0), bandwidth)
 
 
@@ -121,13 +126,13 @@ def network(sizes: tuple[int, ...]) -> Layer:
 
 
 def _messages(net: Layer, in_shape: tuple[int, ...]) -> int:
-    """How many arrays ``gradient_sum`` hands to the all-reduce."""
+    """How many arrays a step sums: those of ``gradient_sum``, and the loss and the accuracy."""
     mesh = jax.sharding.AbstractMesh((1, 1), AXES)
     params = jax.eval_shape(lambda key: net.init(key, in_shape)[0], jax.random.key(0))
     spec = PartitionSpec()
     mapped = jax.shard_map(gradient_sum, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
     (inner,) = (e.params["jaxpr"] for e in jax.make_jaxpr(mapped)(params).eqns)
-    return sum(len(e.invars) for e in inner.eqns if e.primitive.name.startswith("psum"))
+    return 2 + sum(len(e.invars) for e in inner.eqns if e.primitive.name.startswith("psum"))
 
 
 def _mean(values: list[float]) -> float:

@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from jaxnn.arrays import Tree
 from jaxnn.calls import remembered
@@ -60,10 +60,26 @@ def dense(
             db = Σₙ dyₙ     (out,)     since ∂yₙⱼ/∂bⱼ = 1
         """
         x = residuals
-        rows = tuple(range(dy.ndim - 1))
-        gradients = {"weight": jnp.tensordot(x, dy, (rows, rows))}
+        weight = params["weight"]
+        rows = x.reshape(-1, weight.shape[0]), dy.reshape(-1, weight.shape[1])
+        gradients = {"weight": _weight_gradient(*rows)}
         if bias:
-            gradients["bias"] = dy.sum(rows)
-        return dy @ params["weight"].T, gradients
+            gradients["bias"] = rows[1].sum(0)
+        return dy @ weight.T, gradients
 
     return stateless(init, forward, backward, "dense")
+
+
+def _weight_gradient(x: Array, dy: Array) -> Array:
+    """Returns xᵀ dy.
+
+    On a CPU, XLA gathers the columns of a tall x slowly. Laid out as rows before, one core takes
+    1.3 to 1.9 times less time for 512 to 2,048 rows and 256 to 1,024 columns, two take as long or
+    up to 1.3 times less; of 128 rows, or with 128 columns of dy, it does not pay.
+    """
+    if len(x) < 512 or dy.shape[1] < 256:
+        return jnp.tensordot(x, dy, (0, 0))
+    laid_out = lax.platform_dependent(
+        x, cpu=lambda x: lax.optimization_barrier(x.T), default=jnp.transpose
+    )
+    return laid_out @ dy

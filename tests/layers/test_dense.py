@@ -18,6 +18,21 @@ def test_derivatives(batch, shape, units, bias):
     assert_derivatives(dense(units, bias=bias), shape, batch=batch)
 
 
+@pytest.mark.parametrize("shape", [(3,), (2, 3)])
+def test_gradients_of_many_rows(shape):
+    # Of so many rows and units, inputs are laid out anew for the gradient of the weight.
+    layer, keys = dense(256), jax.random.split(jax.random.key(0), 3)
+    params, state, out_shape = layer.init(keys[0], shape)
+    x = jax.random.normal(keys[1], (517, *shape))
+    dy = jax.random.normal(keys[2], (517, *out_shape))
+    _, pullback = jax.vjp(lambda params, x: layer.forward(params, state, x)[0], params, x)
+    dx, gradients = jax.jit(layer.backward)(params, x, dy)
+    expected, expected_dx = pullback(dy)
+    np.testing.assert_allclose(dx, expected_dx, rtol=1e-4, atol=1e-4)
+    for name, gradient in expected.items():
+        np.testing.assert_allclose(gradients[name], gradient, rtol=1e-4, atol=1e-3)
+
+
 def test_computes_the_affine_map():
     params = {"weight": jnp.array([[1.0, 2, 3], [4, 5, 6]]), "bias": jnp.array([10.0, 20, 30])}
     y, _, _ = dense(3).forward(params, (), jnp.array([[1.0, 0], [0, 2]]))
