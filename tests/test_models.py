@@ -82,7 +82,7 @@ TINY = {
 }
 
 
-SECONDS = ("nielsen_chapter6", "fast_mnist", "airbench", "resnet20")  # to compile
+SECONDS = ("nielsen_chapter6", "fast_mnist", "bird_cnn", "airbench", "resnet20")  # to compile
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,7 @@ def test_every_script_says_how_it_is_used_in_any_encoding(
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.long
 def test_what_scripts_print_needs_no_more_than_ascii(
     trained: tuple[Path, str], call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +191,7 @@ def test_what_scripts_print_needs_no_more_than_ascii(
             assert "###" in out.getvalue().decode()  # its bars
 
 
+@pytest.mark.long
 def test_a_reader_that_has_had_enough_is_no_traceback(tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -560,6 +562,7 @@ def test_an_empty_split_of_a_run_is_named(call: Call, tmp_path: Path) -> None:
     assert result == (2, "", "error: idx: the validation split is empty\n")
 
 
+@pytest.mark.long
 def test_a_wrong_input_in_a_process_of_its_own_too(tmp_path: Path) -> None:
     """What the tests above do not see: imports, warnings, and the exit itself."""
     process = start("train.py", CONFIG, "training.epoch=1", cwd=tmp_path, stdout=subprocess.PIPE)

@@ -308,6 +308,7 @@ def test_it_can_be_mapped_over(augmentation: Augmentation) -> None:
         np.testing.assert_allclose(after[n], targets_there, atol=1e-6)
 
 
+@pytest.mark.long
 def test_composed_augmentations_follow_each_other_with_keys_of_their_own() -> None:
     keys, images, targets = some_keys(500), some_images(500, 8, 8, 1), np.zeros(500, np.int32)
     twice, _ = compose([flip(), flip()])(keys, images, targets)

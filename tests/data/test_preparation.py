@@ -385,6 +385,7 @@ def test_digits_are_made_upright() -> None:
 # --- Photographs
 
 
+@pytest.mark.long
 def test_photographs_of_a_digit_become_about_the_same_example() -> None:
     data = digits()
     images = data.test.inputs[:10]

@@ -100,6 +100,7 @@ def test_peers_train_the_same_and_whoever_does_not_is_refused() -> None:
         list(mlp.compare("small", problem, {"faster": faster}, 1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("peer", ["jax.grad", "PyTorch"])
 def test_convolutional_peers_train_the_same(peer: str) -> None:
     from benchmarks import conv
@@ -132,6 +133,7 @@ def test_convolutional_peers_train_the_same(peer: str) -> None:
         assert_close({name: other[name] - start[name] for name in start}, moved, 1e-3)
 
 
+@pytest.mark.long
 def test_an_equinox_network_has_the_gradients_of_its_own_layers() -> None:
     eqx = pytest.importorskip("equinox")
     from benchmarks import interop

@@ -150,6 +150,7 @@ def test_rows_of_a_class_and_what_a_table_has_not(
     assert "cubes: examples of shape (3, 3, 5) are no images" in outcome.err
 
 
+@pytest.mark.long
 def test_what_augmentation_does_can_be_seen(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -173,7 +173,9 @@ def test_bfloat16_is_summed_in_float32():
     assert_close(low, exact, 4e-3)  # one rounding, of 2⁻⁹ at most
 
 
-@pytest.mark.parametrize("batch", [1, 5, 6])
+@pytest.mark.parametrize(
+    "batch", [1, *(pytest.param(batch, marks=pytest.mark.long) for batch in (5, 6))]
+)
 def test_blocks_change_nothing(batch, monkeypatch):
     layer = conv2d(3)
     params, _, _ = layer.init(jax.random.key(0), (5, 4, 8))

@@ -214,6 +214,7 @@ def test_what_makes_no_sense_is_refused(make: Any, what: str) -> None:
         make()
 
 
+@pytest.mark.long
 def test_fit_prepares_as_the_data_say_unless_the_network_does() -> None:
     split = Split(STORED, TARGETS)
     none = Split(STORED[:0], TARGETS[:0])

@@ -183,6 +183,7 @@ def convolutional() -> tuple[list[Column], np.ndarray]:
     return drawn, np.asarray(params[-1]["weight"])
 
 
+@pytest.mark.long
 def test_what_follows_a_layer_with_weights_belongs_to_its_column() -> None:
     drawn, _ = convolutional()
     names = ["input", "conv2d 3, batch_norm, relu", "shortcut 3, max_pool", "dense 3"]

@@ -162,7 +162,13 @@ def test_the_map_of_the_loss(losses: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [("price",), tuple(f"a name that is very long {k}" for k in range(7))]
+    "names",
+    [
+        ("price",),
+        pytest.param(
+            tuple(f"a name that is very long {k}" for k in range(7)), marks=pytest.mark.long
+        ),
+    ],
 )
 def test_pictures_of_numbers(names: tuple[str, ...]) -> None:
     rng = np.random.default_rng(0)

@@ -24,6 +24,7 @@ def settings(data: object, *model: object) -> dict:
     }
 
 
+@pytest.mark.long
 def test_images_beside_what_is_put_out_and_the_plane_of_codes(tmp_path: Path) -> None:
     model = ["flatten", {"dense": 2}, {"dense": 64}, {"reshape": [8, 8, 1]}]
     run = train(parse_config(settings("digits", *model)), tmp_path / "run")

@@ -228,6 +228,7 @@ def test_data_are_found_where_they_were_though_another_argument_has_changed(
     assert [len(split.targets) for split in (found.train, found.validation)] == [43, 5]
 
 
+@pytest.mark.long
 def test_data_of_the_data_folder_are_found_from_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

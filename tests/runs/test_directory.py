@@ -131,6 +131,7 @@ with owned(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.long
 def test_the_lock_goes_with_the_process_and_its_children_do_not_have_it(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", OWNER, str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

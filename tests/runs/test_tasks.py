@@ -214,6 +214,7 @@ def test_the_report_page_tells_its_metrics(case: tuple[Run, list[Report]]) -> No
     assert "nan" not in page
 
 
+@pytest.mark.long
 def test_scripts_evaluate_and_compare(
     runs: dict[str, tuple[Run, list[Report]]],
     tmp_path: Path,

@@ -165,7 +165,9 @@ def test_killed_at_fifty_random_moments_it_ends_with_the_same_bits(
     kill_at_random_moments(tmp_path, long, kills=50, seed=1)
 
 
-@pytest.mark.parametrize("overrides", [[], ["training.stream=true"]])
+@pytest.mark.parametrize(
+    "overrides", [[], pytest.param(["training.stream=true"], marks=pytest.mark.long)]
+)
 def test_stopped_within_an_epoch_it_goes_on_to_the_same_end(
     tmp_path: Path, stopped: Path, whole: Path, overrides: list[str]
 ) -> None:
@@ -318,7 +320,9 @@ def test_what_is_no_run_says_so(tmp_path: Path) -> None:
         resume(tmp_path)
 
 
-@pytest.mark.parametrize("what", ["metrics.jsonl", "checkpoints"])
+@pytest.mark.parametrize(
+    "what", [pytest.param("metrics.jsonl", marks=pytest.mark.long), "checkpoints"]
+)
 def test_a_full_disk_stops_training_and_says_where_it_can_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path, what: str
 ) -> None:
@@ -355,6 +359,7 @@ def test_a_full_disk_stops_training_and_says_where_it_can_go_on(
     assert_same_end(run, whole)
 
 
+@pytest.mark.long
 def test_a_run_directory_that_vanishes_stops_training_and_is_not_made_again(
     tmp_path: Path, whole: Path
 ) -> None:
@@ -406,6 +411,7 @@ def test_without_the_extra_for_tensorboard_nothing_is_begun(
     assert steps(stopped) == before
 
 
+@pytest.mark.long
 def test_a_resumed_run_s_health_is_judged_by_its_own_beginning(tmp_path: Path) -> None:
     """What has been learned stays so: its loss is compared with that of the untrained network."""
     values = VALUES | {"augmentation": [], "optimizer": {"adam": 0.01}}

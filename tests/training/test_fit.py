@@ -113,6 +113,7 @@ def test_a_sent_state_is_gone_on_from() -> None:
     assert numbers(next(reports)) != numbers(sent)
 
 
+@pytest.mark.long
 def test_augmentation_follows_from_seed_and_step_alone(reference: bytes) -> None:
     """Whatever the chunks, and taken up within an epoch."""
     augment = compose([shift(1), mixup(classes=10)])

@@ -153,6 +153,7 @@ def test_the_loss_of_a_split_is_the_sum_of_weighted_losses_over_that_of_weights(
     assert found.accuracy == np.mean(np.asarray(outputs).argmax(1) == split.targets)
 
 
+@pytest.mark.long
 def test_an_example_that_is_mixed_counts_as_its_classes_do() -> None:
     mixed = jnp.array([[1.0, 0.0], [0.25, 0.75]])
     found = example_weights(WEIGHTS, mixed, jnp.array([1.0, 2.0]))

@@ -724,6 +724,7 @@ def page(lab: Lab) -> Iterator[ClientConnection]:
         yield connection
 
 
+@pytest.mark.long
 @PATIENT
 @given(messages=st.lists(MESSAGES, min_size=1, max_size=5))
 def test_any_message_is_survived(page: ClientConnection, messages: list[str | bytes]) -> None:
