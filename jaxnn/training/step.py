@@ -160,7 +160,7 @@ def make_step(
 
     What a layer or an augmentation draws is a function of the key, the step and the example's
     position in the batch. Mapped over devices (see ``make_chunk``), it is given a part of the
-    batch, and takes the step of the whole of it on all of them.
+    batch, and takes the step of the whole of it on all of them; ``totals.sums`` are of the part.
 
     Args:
         network: any layer; it is given the examples as they are (see ``before``).
@@ -184,7 +184,7 @@ def make_step(
         gradients = gradient_sum(gradients)
         updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
         params = apply_updates(params, updates)
-        sums = batch_sum(task.sums(outputs, batch.targets, None, center))
+        sums = task.sums(outputs, batch.targets, None, center)
         totals = Totals(value.astype(jnp.float32), sums)
         return TrainState(count + 1, params, state, optimizer_state, key), totals
 
@@ -226,7 +226,9 @@ def make_chunk(
             return train_state, jax.tree.map(jnp.add, totals, new)
 
         zero = Totals(jnp.zeros((), jnp.float32), task.no_sums(examples.targets[:1]))
-        return lax.fori_loop(0, count, body, (train_state, zero))
+        train_state, totals = lax.fori_loop(0, count, body, (train_state, zero))
+        # Of the devices' sums one message is enough, at the end.
+        return train_state, totals._replace(sums=batch_sum(totals.sums))
 
     if mesh is None:
         return jax.jit(chunk)

@@ -86,8 +86,8 @@ def test_sharding_passes_three_times_the_bytes_on() -> None:
 def test_small_arrays_are_one_message() -> None:
     from cost_model import local
 
-    assert local._messages(local.network((4, 4, 4)), (4,)) == 3
-    assert local._messages(local.network((784, 1024, 1024, 10)), (784,)) == 5
+    assert local._messages(local.network((4, 4, 4)), (4,)) == 2
+    assert local._messages(local.network((784, 1024, 1024, 10)), (784,)) == 4
 
 
 def test_a_process_that_fails_is_said() -> None:
