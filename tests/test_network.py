@@ -398,6 +398,7 @@ def test_trace_gives_what_goes_into_a_layer_and_comes_out_backwards():
     np.testing.assert_allclose(around, at[(1, 1)].d_input, rtol=1e-6)
 
 
+@pytest.mark.long
 def test_trace_gives_the_gradient_of_every_output():
     """Central differences: whatever is added to a layer's output changes the loss by d_output."""
     with jax.enable_x64(True):

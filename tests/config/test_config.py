@@ -247,6 +247,7 @@ def test_every_function_can_be_called_from_a_config(place: Any, name: str) -> No
         assert callable(call.build("here")) or isinstance(call.build("here"), Layer | Optimizer)
 
 
+@pytest.mark.long
 def test_augmentations_are_applied_in_order_and_told_the_number_of_classes() -> None:
     calls = ["mixup", {"cutout": {"size": 20, "fill": 3}}]
     experiment = build(parse_config({**MINIMAL, "augmentation": calls}))

@@ -339,6 +339,7 @@ needs_mnist = pytest.mark.skipif(
 )
 
 
+@pytest.mark.long
 @needs_mnist
 def test_images_of_mnist_stay_as_they_are_in_either_polarity() -> None:
     inputs = mnist().test.inputs[:300]

@@ -82,6 +82,7 @@ def small_problem(activation: str, loss: str, momentum: float) -> Any:
     )
 
 
+@pytest.mark.long
 def test_peers_train_the_same_and_whoever_does_not_is_refused() -> None:
     from benchmarks import mlp
     from peers import jax_grad, numpy_book

@@ -135,6 +135,7 @@ def test_every_algorithm_takes_any_batch(batch, monkeypatch):
                 assert_close(product, expected, 1e-10)
 
 
+@pytest.mark.long
 def test_every_algorithm_is_accurate_in_float32():
     random = np.random.default_rng(0)
     x = random.standard_normal((6, 16, 16, 16))

@@ -173,6 +173,7 @@ def test_the_data_are_found_where_they_were_and_not_where_one_stands(
     np.testing.assert_array_equal(found.train.inputs, before.train.inputs)
 
 
+@pytest.mark.long
 def test_where_told_to_it_goes_on_with_its_own_names_and_numbers(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:

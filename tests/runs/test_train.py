@@ -138,6 +138,7 @@ def kill_at_random_moments(folder: Path, long: Path, kills: int, seed: int) -> N
         assert steps(run) == expected_steps(LONG_EPOCHS)
 
 
+@pytest.mark.long
 def test_killed_within_an_epoch_it_ends_with_the_same_bits(tmp_path: Path, whole: Path) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-W", "error", str(TRAIN), str(write_config(tmp_path / "it.yaml"))]
@@ -273,6 +274,7 @@ def test_other_values_are_refused_by_name_and_nothing_is_touched(
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.long
 def test_a_change_that_is_meant_is_made(tmp_path: Path, stopped: Path, whole: Path) -> None:
     run = copy(stopped, tmp_path)
     resume(run, ["optimizer.adam.b1=0.5"], allow_changes=True)
@@ -460,6 +462,7 @@ def test_training_stops_early_with_the_best_parameters(tmp_path: Path) -> None:
         resume(run.path)
 
 
+@pytest.mark.long
 def test_the_best_parameters_are_those_of_the_best_epoch(tmp_path: Path) -> None:
     """A learning rate that suddenly is far too high spoils what was learned."""
     rate = {"piecewise": {"values": [0.1, 50.0], "boundaries": [75]}}

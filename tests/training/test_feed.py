@@ -119,6 +119,7 @@ def test_it_is_taken_up_within_an_epoch(
     assert rest[-1].step == EPOCHS * STEPS
 
 
+@pytest.mark.long
 def test_chunks_of_other_lengths_may_be_asked_for(
     mapped: Dataset, whole: list[Report], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def test_a_linear_network_is_linear_regression_and_a_hidden_layer_more_where_tha
     assert r2(hidden, trained(hidden, data), data) > max(found, 0) + 0.3
 
 
+@pytest.mark.long
 def test_several_targets_of_other_units_are_learned_at_once() -> None:
     data = from_arrays(X, np.stack([LINEAR, CURVED], 1), targets=["linear", "curved"])
     network = dense(2)

@@ -243,6 +243,7 @@ def test_an_optimizer_without_a_learning_rate_has_none_to_change(start: Start) -
         do(session, session.set_learning_rate, 0.1)
 
 
+@pytest.mark.long
 def test_another_config_is_another_training(start: Start) -> None:
     session = start()
     do(session, session.epoch)
