@@ -94,14 +94,17 @@ def initialized(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     return calls
 
 
-@pytest.mark.parametrize("environment", IN_A_CLUSTER.values(), ids=IN_A_CLUSTER)
-def test_a_cluster_is_found_by_jax(
-    initialized: list[dict[str, object]],
-    environment: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name, value in environment.items():
+@pytest.fixture
+def surroundings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the process is started, by the variables of its environment."""
+    for name, value in request.param.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("surroundings", IN_A_CLUSTER.values(), ids=IN_A_CLUSTER, indirect=True)
+def test_a_cluster_is_found_by_jax(
+    initialized: list[dict[str, object]], surroundings: None
+) -> None:
     enter(None, None, None)
     assert initialized == [
         {
@@ -113,14 +116,10 @@ def test_a_cluster_is_found_by_jax(
     ]
 
 
-@pytest.mark.parametrize("environment", ALONE.values(), ids=ALONE)
+@pytest.mark.parametrize("surroundings", ALONE.values(), ids=ALONE, indirect=True)
 def test_a_single_task_is_no_cluster(
-    initialized: list[dict[str, object]],
-    environment: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
+    initialized: list[dict[str, object]], surroundings: None
 ) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
     enter(None, None, None)
     assert not initialized
 
