@@ -3,10 +3,10 @@
     python experiments/scaling.py --plot scaling.png
 
 A few constants of this machine are measured: the rate of matrix products, in steps of square layers
-of three sizes, the bandwidth of memory, what it costs to begin a product, latency and bandwidth of
-an all-reduce. From them and the network
-follows the time of a step; printed beside that which the clock says. With published figures
-instead, the same model says what 8, 64 and 1,024 GPUs would do.
+of three sizes, the bandwidth of memory, what it costs to begin a product, and the latency and the
+bandwidth of an all-reduce. From them and the network follows the time of a step, which is printed
+beside what the clock says. With published figures instead, the same model says what 8, 64 and 1,024
+GPUs would do.
 """
 
 import argparse
