@@ -93,7 +93,14 @@ def assert_lowered_for_accelerators(experiment: Experiment) -> None:
     assert lowered.platforms == ("cuda", "tpu")
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+SECONDS = ("birds", "birds_large", "cifar10", "mnist_cnn")  # to trace
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=[pytest.mark.long] * (p.stem in SECONDS)) for p in SHIPPED],
+    ids=[path.stem for path in SHIPPED],
+)
 def test_a_shipped_config_builds_and_its_resolved_form_builds_the_same(
     path: Path, tmp_path: Path
 ) -> None:
@@ -384,7 +391,10 @@ def bomb(form: str, levels: int = 9, times: int = 9) -> str:
         (bomb("{{x: {0}}}", 30, 2), "more than 100,000 values"),
         (bomb("{{<<: [{0}]}}"), "more than 100,000 values"),
         ("data: digits\nmodel: " + "x" * 200_000, "unknown layer"),
-        ("data: digits\nmodel: [" + "1," * 20_000 + "]", "expected one layer.*19,981 more"),
+        pytest.param(
+            *("data: digits\nmodel: [" + "1," * 20_000 + "]", "expected one layer.*19,981 more"),
+            marks=pytest.mark.long,
+        ),
         ("data: digits\noptimizer: " + "{a: " * 50 + "1" + "}" * 50, "unknown optimizer"),
         ("name: ..\ndata: digits", "name: .*match pattern"),
     ],

@@ -175,6 +175,7 @@ def test_too_large_numbers_are_refused(tmp_path: Path) -> None:
     np.testing.assert_allclose(x[:, 1], x[:, 0], atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_run_takes_rows_of_the_source(tmp_path: Path) -> None:
     table = TABLES["unix times 10 s apart"]
     (tmp_path / "times.yaml").write_text(

@@ -280,6 +280,7 @@ def test_tiny_and_narrow_images_are_no_trouble(shape: tuple[int, ...]) -> None:
         assert prepare(image, digits()).shape == (8, 8, 1)
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_any_image_becomes_an_example_or_has_nothing_in_it(draw: st.DataObject) -> None:

@@ -95,6 +95,7 @@ def test_labels_without_an_output_are_not_trained_on(
 # Names
 
 
+@pytest.mark.long
 def test_names_in_any_script_and_a_run_in_the_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

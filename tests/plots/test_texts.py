@@ -61,7 +61,7 @@ KINDS = {
 }
 
 
-SECONDS = ("MNIST", "colour")
+SECONDS = ("MNIST", "colour", "long names")
 
 
 @pytest.fixture(

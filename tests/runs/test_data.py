@@ -204,6 +204,7 @@ def test_where_told_to_it_goes_on_with_its_own_names_and_numbers(
         _ = load_run(place.run, allow_changes=True).dataset
 
 
+@pytest.mark.long
 def test_changed_data_that_a_run_has_gone_on_with_are_its_own(place: Place) -> None:
     before = load_run(place.run).dataset
     info = load_run(place.run).kept.info
@@ -299,6 +300,7 @@ def test_what_is_damaged_is_named(place: Place, content: bytes) -> None:
 # --- Comparing
 
 
+@pytest.mark.long
 def test_runs_of_changed_data_are_not_compared_unless_told_to(
     place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -194,6 +194,7 @@ def table(folder: Path, **changes: Any) -> Experiment:
     return config(**{**plain, "data": {"csv": {**data, **changes.pop("data", {})}}, **changes})
 
 
+@pytest.mark.long
 def test_a_table_is_encoded_and_its_classes_are_weighted(tmp_path: Path) -> None:
     experiment = table(tmp_path, data={"ignore": ["price"], "balance": "weights"})
     _, dataset, network, loss, optimizer = experiment

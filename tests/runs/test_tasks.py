@@ -141,6 +141,7 @@ def test_metrics_are_those_of_scikit_learn(case: tuple[Run, list[Report]]) -> No
         assert run.summary[f"test_{name}"] == pytest.approx(score, rel=1e-4)
 
 
+@pytest.mark.long
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
     case: tuple[Run, list[Report]], tmp_path: Path
 ) -> None:

@@ -206,6 +206,7 @@ def test_a_signal_ends_the_script_with_a_saved_run_and_says_how_to_go_on(
     assert_same_end(run, whole)
 
 
+@pytest.mark.long
 def test_metrics_after_the_checkpoint_are_cut_off_first(
     tmp_path: Path, stopped: Path, whole: Path
 ) -> None:
@@ -322,9 +323,8 @@ def test_what_is_no_run_says_so(tmp_path: Path) -> None:
         resume(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "what", [pytest.param("metrics.jsonl", marks=pytest.mark.long), "checkpoints"]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["metrics.jsonl", "checkpoints"])
 def test_a_full_disk_stops_training_and_says_where_it_can_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path, what: str
 ) -> None:
@@ -431,6 +431,7 @@ def test_only_the_last_checkpoints_and_the_best_are_kept(whole: Path) -> None:
     assert kept == {146, 150, best}
 
 
+@pytest.mark.long
 def test_a_validation_loss_that_is_not_finite_is_not_the_best(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     arrays = {f"x_{name}": random.normal(0, 1e-3, (20, 3)) for name in ("train", "test")}

@@ -735,6 +735,7 @@ def test_any_message_is_survived(page: ClientConnection, messages: list[str | by
         pass
 
 
+@pytest.mark.long
 @PATIENT
 @given(path=st.sampled_from(["/api/trace", "/api/prepare"]), body=MESSAGES)
 def test_any_body_is_answered(lab: Lab, path: str, body: str | bytes) -> None:
@@ -745,6 +746,7 @@ def test_any_body_is_answered(lab: Lab, path: str, body: str | bytes) -> None:
     assert answer.json()["error"]
 
 
+@pytest.mark.long
 @PATIENT
 @given(query=st.text(), split=st.sampled_from(["train", "x"]) | st.text(min_size=1))
 def test_any_address_is_answered(lab: Lab, query: str, split: str) -> None:

@@ -503,6 +503,7 @@ def test_an_example_that_is_not_there_cannot_be_watched(start: Start) -> None:
 # Opening and saving
 
 
+@pytest.mark.long
 def test_what_was_trained_is_a_run_that_goes_on_with_the_same_bits(
     start: Start, tmp_path: Path
 ) -> None:
@@ -562,6 +563,7 @@ def test_a_run_opens_with_its_parameters_and_its_curves(start: Start, tmp_path: 
         open_source(tmp_path)
 
 
+@pytest.mark.long
 def test_best_parameters_are_opened_with_a_fresh_optimizer(tmp_path: Path) -> None:
     """With patience a run's model is not that of its last step: the checkpoint is another's."""
     run = train(config(training={**CONFIG["training"], "epochs": 2}), tmp_path / "run")

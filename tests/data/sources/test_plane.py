@@ -84,6 +84,7 @@ def test_a_seed_makes_the_same_points_everywhere() -> None:
     np.testing.assert_allclose(first.train.inputs[:2], expected, atol=1e-6)
 
 
+@pytest.mark.long
 def test_what_is_best_is_known_where_it_can_be_calculated() -> None:
     assert best_possible("gaussians", noise=0.4) == pytest.approx(norm.cdf(0.6 / 0.4), abs=1e-3)
     noise = 0.2  # each coordinate by itself is on the wrong side with this probability
