@@ -6,7 +6,8 @@ numbers. ``value`` is a scalar, the weighted mean over all but the last axis,
 L = Σₙ wₙ lₙ / Σₙ wₙ, with wₙ = 1 where ``weights`` is None; a weight of 0 leaves an example out,
 and where all are 0, so is L. ``d_outputs`` is ∂L/∂outputs, of the shape and type of ``outputs``:
 each docstring derives ∂l/∂zₖ, to which the mean adds the factor wₙ / Σw. Of a batch that ``fit``
-has divided over devices, both sums are those of the whole of it; see ``jaxnn.collectives``.
+has divided over devices, Σₙ wₙ is that of the whole of it, and ``value`` this part's share of the
+mean, as ``d_outputs`` is: the shares' sum is L; see ``jaxnn.collectives``.
 
 Values are computed in float32 at least. Options are keyword arguments:
 ``functools.partial(softmax_cross_entropy, label_smoothing=0.1)`` is a loss too. Every loss raises
@@ -24,7 +25,7 @@ import numpy as np
 from jax import Array
 
 from jaxnn.arrays import AnyArray
-from jaxnn.collectives import batch_mean, batch_parts, batch_sum
+from jaxnn.collectives import batch_parts, batch_sum
 from jaxnn.layers.activations import logistic
 from jaxnn.layers.layer import Shape
 from jaxnn.tasks import TASKS, Task
@@ -436,15 +437,18 @@ def _each_weight(weights: Array, shape: Shape) -> Array:
 
 
 def _mean(losses: Array, gradients: Array, batch: _Batch) -> tuple[Array, Array]:
-    """Returns the weighted mean of losses (batch, ...) and, from their gradients, its own."""
+    """Returns the weighted mean of losses (batch, ...) and, from their gradients, its own.
+
+    Of both, this part's share where the batch is divided.
+    """
     w = batch.weights
     if w is None:
-        value, gradients = losses.mean(), gradients / (losses.size * batch_parts())
+        size = losses.size * batch_parts()
+        value, gradients = losses.sum() / size, gradients / size
     else:
         total = batch_sum(w.sum())
         w = w / jnp.where(total == 0, 1, total)
         value, gradients = jnp.sum(w * losses), w[..., None] * gradients
     if batch.impossible is not None:
         value = jnp.where(batch.impossible, jnp.nan, value)
-    value = batch_mean(value) if batch.weights is None else batch_sum(value)
     return value, gradients.astype(batch.dtype)

@@ -126,13 +126,13 @@ def network(sizes: tuple[int, ...]) -> Layer:
 
 
 def _messages(net: Layer, in_shape: tuple[int, ...]) -> int:
-    """How many arrays a step sums: those of ``gradient_sum``, and the loss."""
+    """How many arrays a step sums: those of ``gradient_sum``."""
     mesh = jax.sharding.AbstractMesh((1, 1), AXES)
     params = jax.eval_shape(lambda key: net.init(key, in_shape)[0], jax.random.key(0))
     spec = PartitionSpec()
     mapped = jax.shard_map(gradient_sum, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
     (inner,) = (e.params["jaxpr"] for e in jax.make_jaxpr(mapped)(params).eqns)
-    return 1 + sum(len(e.invars) for e in inner.eqns if e.primitive.name.startswith("psum"))
+    return sum(len(e.invars) for e in inner.eqns if e.primitive.name.startswith("psum"))
 
 
 def _mean(values: list[float]) -> float:

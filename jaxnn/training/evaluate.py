@@ -71,7 +71,8 @@ def make_sums(network: Layer, loss: Loss, dataset: Dataset | None = None) -> Mak
         if class_weights is not None:
             counted = example_weights(class_weights, targets, weights)
         value, _ = loss(outputs, targets, counted)
-        sums = {"loss": value * counted.sum(), **task.sums(outputs, targets, weights, center)}
+        total = batch_sum(counted.sum())  # value is this part's share of the mean over all
+        sums = {"loss": value * total, **task.sums(outputs, targets, weights, center)}
         return sums if counted is weights else {**sums, "weight": counted.sum()}
 
     return evaluate_batch

@@ -160,7 +160,7 @@ def make_step(
 
     What a layer or an augmentation draws is a function of the key, the step and the example's
     position in the batch. Mapped over devices (see ``make_chunk``), it is given a part of the
-    batch, and takes the step of the whole of it on all of them; ``totals.sums`` are of the part.
+    batch, and takes the step of the whole of it on all of them; ``totals`` are of the part.
 
     Args:
         network: any layer; it is given the examples as they are (see ``before``).
@@ -227,8 +227,7 @@ def make_chunk(
 
         zero = Totals(jnp.zeros((), jnp.float32), task.no_sums(examples.targets[:1]))
         train_state, totals = lax.fori_loop(0, count, body, (train_state, zero))
-        # Of the devices' sums one message is enough, at the end.
-        return train_state, totals._replace(sums=batch_sum(totals.sums))
+        return train_state, batch_sum(totals)  # once, at the end: each message takes a while
 
     if mesh is None:
         return jax.jit(chunk)
