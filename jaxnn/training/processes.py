@@ -90,6 +90,7 @@ def _initialize(
     process: int | None = None,
 ) -> None:
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM, and go on
+    _wake_without_preempting()
     try:
         jax.distributed.initialize(
             coordinator,
@@ -104,6 +105,18 @@ def _initialize(
             f"the processes have not found each other within {seconds} s: are all of them running, "
             f"each with a number of its own? [{error}]"
         ) from error
+
+
+def _wake_without_preempting() -> None:
+    """Has threads made from now on wait for their turn when they are woken (Linux, SCHED_BATCH).
+
+    Gloo's thread waits for a lock by trying again and again. Where it takes the core from the
+    thread that has the lock, with which it shares it, both get nowhere until its slice of time is
+    over: a sum over two processes with a core each took 4.3 ms, and takes 0.11.
+    """
+    if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
+        with contextlib.suppress(OSError):  # where a container forbids it, it is only slower
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _status(error: BaseException) -> int:
