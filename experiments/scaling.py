@@ -3,10 +3,10 @@
     python experiments/scaling.py --plot scaling.png
 
 A few constants of this machine are measured: the rate of matrix products, in steps of square layers
-of three sizes, the bandwidth of memory, what it costs to begin a product, and the latency and the
-bandwidth of an all-reduce. From them and the network follows the time of a step, which is printed
-beside what the clock says. With published figures instead, the same model says what 8, 64 and 1,024
-GPUs would do.
+of four sizes, the bandwidths of caches and memory, what it costs to begin a product, and the
+latency and the bandwidth of an all-reduce. From them and the network follows the time of a step,
+which is printed beside what the clock says. With published figures instead, the same model says
+what 8, 64 and 1,024 GPUs would do.
 """
 
 import argparse
@@ -98,9 +98,10 @@ def on_this_machine(
             device, links = local.constants(call, len(cores), timing)
             squares = ", ".join(map(str, local.SQUARES))
             rates = ", ".join(f"{rate / 1e9:.0f}" for rate in device.rates.values())
+            moved = ", ".join(f"{rate / 1e9:.1f}" for rate in device.bandwidths.values())
             print(
                 f"\n{name}: {rates} GFLOP/s (layers of {squares} units), "
-                f"{device.bandwidth / 1e9:.1f} GB/s, {1e6 * device.begin:.1f} µs a product"
+                f"{moved} GB/s (caches, memory), {1e6 * device.begin:.1f} µs a product"
             )
             if links is not None:
                 print(

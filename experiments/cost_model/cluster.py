@@ -9,7 +9,7 @@ from jaxnn.layers import Layer, dense, relu, serial
 from jaxnn.models import resnet20
 from jaxnn.optimizers import adam
 
-H100 = Device({1.0: 0.4 * 989e12}, 3.35e12, 10e-6)
+H100 = Device({1.0: 0.4 * 989e12}, {1.0: 3.35e12}, 10e-6)
 CLUSTER = Cluster(
     per_node=8,
     node_bandwidth=450e9,

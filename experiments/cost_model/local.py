@@ -26,11 +26,11 @@ from jaxnn.training import Examples, init_train_state, make_chunk, make_mesh
 from jaxnn.training.devices import IN_PARTS, put
 from jaxnn.training.processes import agreed
 
-SQUARES = (128, 512, 1024)
+SQUARES = (128, 256, 512, 1024)
 """Units of each of three layers, and examples, of the steps that show the rate of products."""
 
-MEMORY = 2**22
-"""Numbers of the arrays by which the bandwidth of memory is measured."""
+ADDITIONS = (2**16, 2**22)
+"""Numbers of the arrays by which bandwidths are measured: of caches, and of memory."""
 
 MESSAGES = (2**14, 2**22)
 """Numbers of the arrays by which the bandwidth of an all-reduce is measured."""
@@ -77,8 +77,8 @@ class Timing(NamedTuple):
 
 def constants(team: Team, processes: int, timing: Timing) -> tuple[Device, LocalLinks | None]:
     """Measures what each process of a team can do while all others do the same."""
-    memory = _mean(team(_memory_rate, timing))
-    device = Device({1.0: math.inf}, memory, 0.0)
+    bandwidths = {12.0 * n: _mean(team(_memory_rate, n, timing)) for n in ADDITIONS}
+    device = Device({1.0: math.inf}, bandwidths, 0.0)
 
     def left(sizes: tuple[int, ...], batch: int) -> tuple[Step, float]:
         """A step, and the seconds of it that the constants so far do not explain."""
@@ -176,14 +176,14 @@ def step_seconds(case: Case, timing: Timing, together: bool) -> float:
     return _seconds(run, timing)
 
 
-def _memory_rate(timing: Timing) -> float:
-    """Bytes a second of adding two arrays into a third."""
+def _memory_rate(size: int, timing: Timing) -> float:
+    """Bytes a second of adding two arrays of so many numbers into a third."""
 
     def add(arrays: Any) -> Any:
         return arrays[0] + arrays[1]
 
-    arrays = [jnp.ones(MEMORY, jnp.float32)] * 2
-    return 3 * 4 * MEMORY / _seconds(_repeated(add, arrays), timing)
+    arrays = [jnp.ones(size, jnp.float32), jnp.zeros(size, jnp.float32)]
+    return 3 * 4 * size / _seconds(_repeated(add, arrays), timing)
 
 
 def _all_reduce_seconds(size: int, timing: Timing) -> float:

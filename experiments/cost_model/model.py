@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxnn.config.cost import work
 from jaxnn.layers import Layer
@@ -42,6 +43,11 @@ class Step(NamedTuple):
     parameters: int
     layer_parameters: Sequence[int]
     width: int = 4
+
+    @property
+    def size(self) -> float:
+        """Bytes of its arrays: what layers compute; parameters, gradients and momentum."""
+        return self.width * self.numbers + 4 * 3 * self.parameters
 
     @property
     def flops(self) -> float:
@@ -96,25 +102,34 @@ class Device(NamedTuple):
     Attributes:
         rates: by the size of a matrix product (its additions and products), how many of them it
             does a second; in between, by the logarithm of the size.
-        bandwidth: bytes a second, to and from memory.
+        bandwidths: by the size of all arrays (bytes), how many bytes a second it reads and writes:
+            small ones stay in its caches. In between, by the logarithm of the size.
         begin: seconds that each matrix product costs beside its arithmetic, with the small
             operations around it.
     """
 
     rates: dict[float, float]
-    bandwidth: float
+    bandwidths: dict[float, float]
     begin: float
 
     def seconds(self, step: Step) -> float:
         """How long a step takes, without anything that devices tell each other."""
-        sizes = np.log(list(self.rates))
-        rates = np.interp(np.log(step.products), sizes, list(self.rates.values()))
+        rates = _between(self.rates, step.products)
         moved = step.width * MOVES * step.numbers + 4 * UPDATE_MOVES * step.parameters
         return (
             float((np.array(step.products) / rates).sum())
             + self.begin * len(step.products)
-            + moved / self.bandwidth
+            + moved / self.bandwidth(step)
         )
+
+    def bandwidth(self, step: Step) -> float:
+        """Bytes a second of what a step reads and writes beside its products."""
+        return float(_between(self.bandwidths, step.size))
+
+
+def _between(known: dict[float, float], sizes: ArrayLike) -> np.ndarray:
+    """What belongs to sizes, given it for some: in proportion to the logarithm in between."""
+    return np.interp(np.log(sizes), np.log(list(known)), list(known.values()))
 
 
 class Links(Protocol):
@@ -241,7 +256,7 @@ def sharded_seconds(step: Step, device: Device, cluster: Cluster, devices: int, 
         over: how many the parameters are divided over: all, or those of a node. The batch is
             divided over all.
     """
-    update = 4 * UPDATE_MOVES * step.parameters / device.bandwidth
+    update = 4 * UPDATE_MOVES * step.parameters / device.bandwidth(step)
     passed = sum(3 * cluster.gather(4 * size, over) for size in step.layer_parameters)
     rest = 0.0
     if over < devices:

@@ -39,8 +39,9 @@ def test_a_step_is_what_its_network_computes() -> None:
 def test_the_time_of_a_step_is_its_products_its_memory_and_their_beginnings() -> None:
     from cost_model.model import Device, LocalLinks, Step, local_seconds
 
-    device = Device({100.0: 10.0, 10_000.0: 30.0}, 1000.0, 0.5)
+    device = Device({100.0: 10.0, 10_000.0: 30.0}, {26.0: 500.0, 2600.0: 1500.0}, 0.5)
     step = Step([100, 1000, 10**6], 50, 5, [5])
+    assert step.size == 4 * 50 + 3 * 4 * 5 == 260
     moved = 4 * 3 * 50 + 4 * 6 * 5
     seconds = 100 / 10 + 1000 / 20 + 10**6 / 30 + 3 * 0.5 + moved / 1000
     assert device.seconds(step) == pytest.approx(seconds)
@@ -74,7 +75,7 @@ def test_sharding_passes_three_times_the_bytes_on() -> None:
 
     free = Cluster(8, 100.0, 5.0, 0.0, (0.0, 0.0), (math.inf, math.inf), 0.5)
     step = Step([10], 0, 1000, [600, 400])
-    device = Device({1.0: 1.0}, 1000.0, 0.0)
+    device = Device({1.0: 1.0}, {1.0: 1000.0}, 0.0)
     replicated = replicated_seconds(step, device, free, 8) - device.seconds(step)
     saved = 7 / 8 * 4 * 6 * 1000 / 1000  # each device updates its part alone
     sharded = sharded_seconds(step, device, free, 8, 8) - device.seconds(step) + saved
@@ -86,8 +87,8 @@ def test_sharding_passes_three_times_the_bytes_on() -> None:
 def test_small_arrays_are_one_message() -> None:
     from cost_model import local
 
-    assert local._messages(local.network((4, 4, 4)), (4,)) == 2
-    assert local._messages(local.network((784, 1024, 1024, 10)), (784,)) == 4
+    assert local._messages(local.network((4, 4, 4)), (4,)) == 1
+    assert local._messages(local.network((784, 1024, 1024, 10)), (784,)) == 3
 
 
 def test_a_process_that_fails_is_said() -> None:

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import pytest
@@ -19,8 +21,12 @@ def free_port() -> int:
 
 
 def enter(*arguments: str | int | None) -> None:
-    with one_of_several(*arguments):  # type: ignore[arg-type]
-        pass
+    def entered() -> None:
+        with one_of_several(*arguments):  # type: ignore[arg-type]
+            pass
+
+    with ThreadPoolExecutor(1) as thread:  # how it is scheduled is changed, which others keep
+        thread.submit(entered).result()
 
 
 def test_a_single_process_agrees_with_itself() -> None:
@@ -114,6 +120,24 @@ def test_a_cluster_is_found_by_jax(
             "shutdown_timeout_seconds": processes.HEARTBEAT,
         }
     ]
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux alone has it")
+@pytest.mark.parametrize("surroundings", [IN_A_CLUSTER["Slurm"]], indirect=True)
+def test_threads_of_one_of_several_take_no_core_from_each_other_when_woken(
+    monkeypatch: pytest.MonkeyPatch, initialized: list[dict[str, object]], surroundings: None
+) -> None:
+    policies: list[int] = []
+
+    def initialize(*where: object, **arguments: object) -> None:
+        thread = threading.Thread(target=lambda: policies.append(os.sched_getscheduler(0)))
+        thread.start()
+        thread.join()
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    enter(None, None, None)
+    assert policies == [os.SCHED_BATCH]
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 @pytest.mark.parametrize("surroundings", ALONE.values(), ids=ALONE, indirect=True)
