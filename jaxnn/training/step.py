@@ -51,7 +51,7 @@ class Totals(NamedTuple):
     """Sums over the steps of a chunk.
 
     Attributes:
-        loss: the sum of the steps' losses, float32.
+        loss: the sum of the steps' losses, float32; float64 where JAX has that enabled.
         sums: what the task's metrics are made of, over the steps' examples.
     """
 
@@ -185,7 +185,7 @@ def make_step(
         updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
         params = apply_updates(params, updates)
         sums = task.sums(outputs, batch.targets, None, center)
-        totals = Totals(value.astype(jnp.float32), sums)
+        totals = Totals(value.astype(jnp.result_type(float)), sums)
         return TrainState(count + 1, params, state, optimizer_state, key), totals
 
     return step
@@ -225,7 +225,7 @@ def make_chunk(
             train_state, new = step(train_state, jax.tree.map(lambda x: x[rows], examples))
             return train_state, jax.tree.map(jnp.add, totals, new)
 
-        zero = Totals(jnp.zeros((), jnp.float32), task.no_sums(examples.targets[:1]))
+        zero = Totals(jnp.zeros(()), task.no_sums(examples.targets[:1]))
         train_state, totals = lax.fori_loop(0, count, body, (train_state, zero))
         return train_state, batch_sum(totals)  # once, at the end: each message takes a while
 
