@@ -77,7 +77,8 @@ class Timing(NamedTuple):
 
 def constants(team: Team, processes: int, timing: Timing) -> tuple[Device, LocalLinks | None]:
     """Measures what each process of a team can do while all others do the same."""
-    bandwidths = {12.0 * n: _mean(team(_memory_rate, n, timing)) for n in ADDITIONS}
+    three = 3 * 4.0  # bytes of the numbers of an addition
+    bandwidths = {three * n: _mean(team(_memory_rate, n, timing)) for n in ADDITIONS}
     device = Device({1.0: math.inf}, bandwidths, 0.0)
 
     def left(sizes: tuple[int, ...], batch: int) -> tuple[Step, float]:
